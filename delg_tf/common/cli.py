@@ -1,0 +1,33 @@
+"""How every command line starts and ends."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, logging
+
+from delg_tf.common.errors import InputError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags and runs `main`; bad input ends with code 1.
+
+    Args:
+        main: takes no arguments; reads its flags from `absl.flags.FLAGS`.
+    """
+    def guarded(arguments: Sequence[str]) -> int:
+        if len(arguments) > 1:
+            print(
+                f"error: unexpected argument {arguments[1]!r}; flags are "
+                "written --name=value.", file=sys.stderr,
+            )
+            return 1
+        logging.set_verbosity(logging.INFO)
+        logging.use_absl_handler()
+        try:
+            main()
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        return 0
+
+    app.run(guarded)

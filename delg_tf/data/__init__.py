@@ -1,0 +1,1 @@
+"""Data sets: sources, TFRecords, input pipelines, ground truth."""

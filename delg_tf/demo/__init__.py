@@ -1,0 +1,1 @@
+"""The whole way, from photographs to the report."""

@@ -1,0 +1,1 @@
+"""Retrieval metrics by the public protocols."""

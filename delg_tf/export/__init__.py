@@ -1,0 +1,1 @@
+"""SavedModels with the official signatures."""

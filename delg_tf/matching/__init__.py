@@ -1,0 +1,1 @@
+"""Putative matches and geometric verification of two images."""

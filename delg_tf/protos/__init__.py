@@ -1,0 +1,1 @@
+"""Code generated from protos/*.proto by tools/generate_protos.sh."""

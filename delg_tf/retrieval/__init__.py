@@ -1,0 +1,1 @@
+"""The index, the global search, and re-ranking."""

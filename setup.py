@@ -1,0 +1,60 @@
+"""Package metadata of delg-tf."""
+
+import pathlib
+import re
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (ROOT / "delg_tf" / "__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+).group(1)
+
+setuptools.setup(
+    name="delg-tf",
+    version=VERSION,
+    description=(
+        "DELG image retrieval in TensorFlow 2: training, extraction, search, "
+        "geometric re-ranking and evaluation."
+    ),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=setuptools.find_packages(include=["delg_tf", "delg_tf.*"]),
+    package_data={"delg_tf.report": ["templates/*"]},
+    python_requires=">=3.10,<3.14",
+    # The role of each one is stated in WORKSPACE.md.
+    install_requires=[
+        "absl-py>=2.1",
+        "faiss-cpu>=1.9",
+        "jinja2>=3.1",
+        "matplotlib>=3.8",
+        "numpy>=2.0,<3",
+        "opencv-python-headless>=4.10",
+        "pillow>=10.3",
+        "protobuf>=6.31.1,<8",
+        "scikit-image>=0.24",
+        "scipy>=1.13",
+        "tensorboard>=2.19",
+        "tensorflow>=2.21,<2.22",
+        "tf_keras>=2.21,<2.22",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        # Photographs of the demonstration data set.
+        "demo": ["scikit-learn>=1.5"],
+        # CUDA libraries for NVIDIA GPUs, as pip packages.
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        # Independent references that tests may compare with; never imported
+        # by the product (see WORKSPACE.md).
+        "reference": ["tensorflow-addons==0.23.0", "tf-slim==1.1.0"],
+        "test": [
+            "import-linter>=2.0",
+            "pytest>=8.0",
+            "ruff>=0.9",
+            "scikit-learn>=1.5",
+        ],
+    },
+)
