@@ -1,0 +1,1 @@
+"""A landmark data set made of photographs and a simulated camera."""

@@ -1,0 +1,304 @@
+"""Writes the synthetic data set: GLDv2 layout and Revisited test sets."""
+
+import concurrent.futures
+import csv
+import dataclasses
+import hashlib
+import os
+import pathlib
+
+import cv2
+import numpy as np
+
+from delg_tf.common.errors import InputError
+from delg_tf.common.files import (
+    PathLike, atomic_write, read_json, write_json,
+)
+from delg_tf.common.progress import Progress
+from delg_tf.data.revisited import (
+    RevisitedGroundTruth, RevisitedQuery, save_ground_truth,
+)
+from delg_tf.data.synthetic import camera
+from delg_tf.data.synthetic.landmarks import (
+    Landmark, compose_scenes, cut_regions,
+)
+from delg_tf.data.synthetic.photographs import Photograph, load_photographs
+
+# Training landmarks may share up to this part of a window; tested ones none,
+# or a correct answer would count as wrong.
+_TRAIN_OVERLAP = 0.2
+_TRAIN_SIZES = ((160, 160), (144, 192), (192, 144))
+_TEST_SIZES = ((192, 256), (256, 192), (224, 224))
+# Every so many training views one shows next to nothing of its landmark; it
+# is in train.csv and not in train_clean.csv, as in GLDv2.
+_UNCLEAN_EVERY = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticConfig:
+    """Size of the data set.
+
+    Attributes:
+        train_views: views of each training landmark.
+        scenes: training landmarks composed of several regions, beside the
+            plain regions.
+        test_scenes: the same for each test set.
+        queries: query views of each test landmark.
+        easy, hard, junk: index views of each test landmark, by condition.
+        distractors: index views of each test set without a landmark.
+        seed: of everything random.
+    """
+
+    train_views: int = 60
+    scenes: int = 60
+    test_scenes: int = 6
+    queries: int = 2
+    easy: int = 4
+    hard: int = 5
+    junk: int = 2
+    distractors: int = 60
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the counts."""
+        for field in dataclasses.fields(self):
+            least = 2 if field.name == "train_views" else 0
+            least = 1 if field.name in ("queries", "easy", "hard") else least
+            if getattr(self, field.name) < least:
+                raise InputError(
+                    f"`{field.name}` must be at least {least}. Received: "
+                    f"{getattr(self, field.name)}"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shot:
+    """One view to be rendered."""
+
+    path: pathlib.Path
+    landmark: Landmark | None
+    conditions: camera.Conditions
+    sizes: tuple[tuple[int, int], ...]
+    key: str
+
+
+def build_dataset(
+    output_directory: PathLike,
+    config: SyntheticConfig,
+    photos_directory: PathLike | None = None,
+) -> dict:
+    """Builds the data set, or what of it is missing.
+
+    Layout of `output_directory`:
+
+    * `train/a/b/c/<id>.jpg`, `train.csv`, `train_clean.csv`,
+      `train_label_to_category.csv`: as GLDv2.
+    * `validation/` and `held_out/`: `jpg/<name>.jpg` and `gnd.pkl`, as
+      Revisited Oxford, of photographs that no training landmark shows.
+    * `dataset.json`: what was built, written last.
+
+    Args:
+        output_directory: created if it is missing.
+        config: sizes and seed.
+        photos_directory: further photographs (see `load_photographs`).
+
+    Returns:
+        The content of `dataset.json`.
+
+    Raises:
+        InputError: the directory holds a data set of another configuration,
+            or there are too few photographs.
+    """
+    root = pathlib.Path(output_directory)
+    photographs = load_photographs(photos_directory, config.seed)
+    summary = {
+        "config": dataclasses.asdict(config),
+        "photographs": {
+            group: {photo.name: _digest(photo) for photo in photos}
+            for group, photos in photographs.items()
+        },
+    }
+    _check_same(root, summary)
+    write_json(root / "config.json", summary)
+    shots, counts = _plan_train(root, photographs["train"], config)
+    summary["train"] = counts
+    truths = {}
+    for group in ("validation", "held_out"):
+        test_shots, truth, counts = _plan_test(
+            root / group, photographs[group], config
+        )
+        shots += test_shots
+        truths[group] = truth
+        summary[group] = counts
+    boxes = _render(shots, photographs, config.seed)
+    for group, truth in truths.items():
+        _write_truth(root / group, truth, boxes)
+    write_json(root / "dataset.json", summary)
+    return summary
+
+
+def _digest(photo: Photograph) -> str:
+    return hashlib.sha256(photo.pixels.tobytes()).hexdigest()[:16]
+
+
+def _check_same(root: pathlib.Path, summary: dict) -> None:
+    path = root / "config.json"
+    if path.exists() and read_json(path) != summary:
+        raise InputError(
+            f"{root} holds a data set with another configuration or other "
+            "photographs. Remove it or choose another output directory."
+        )
+
+
+def _plan_train(
+    root: pathlib.Path, photographs: list[Photograph], config: SyntheticConfig
+) -> tuple[list[_Shot], dict]:
+    """Plans the training views and writes the CSV files."""
+    regions = cut_regions(photographs, _TRAIN_OVERLAP, config.seed)
+    scenes = compose_scenes(regions, config.scenes, config.seed)
+    landmarks = regions + scenes
+    shots, rows, clean_rows = [], [], []
+    for label, landmark in enumerate(landmarks):
+        # Ids with gaps, as GLDv2's.
+        landmark_id = 7 * label + 3
+        clean = []
+        for view in range(config.train_views):
+            key = f"train/{landmark.name}/{view}"
+            image_id = hashlib.sha256(key.encode()).hexdigest()[:16]
+            unclean = view % _UNCLEAN_EVERY == _UNCLEAN_EVERY - 1
+            path = root.joinpath("train", *image_id[:3], f"{image_id}.jpg")
+            conditions = camera.JUNK if unclean else camera.TRAIN
+            shots.append(_Shot(path, landmark, conditions, _TRAIN_SIZES, key))
+            rows.append([image_id, f"synthetic://{key}", landmark_id])
+            if not unclean:
+                clean.append(image_id)
+        clean_rows.append([landmark_id, " ".join(clean)])
+    _write_csv(root / "train.csv", ["id", "url", "landmark_id"], rows)
+    _write_csv(
+        root / "train_clean.csv", ["landmark_id", "images"], clean_rows
+    )
+    _write_csv(
+        root / "train_label_to_category.csv", ["landmark_id", "category"],
+        [[7 * i + 3, landmark.name] for i, landmark in enumerate(landmarks)],
+    )
+    return shots, {"landmarks": len(landmarks), "regions": len(regions),
+                   "images": len(shots)}
+
+
+def _plan_test(
+    root: pathlib.Path, photographs: list[Photograph], config: SyntheticConfig
+) -> tuple[list[_Shot], RevisitedGroundTruth, dict]:
+    """Plans a test set; the queries' boxes are not known yet."""
+    landmarks = cut_regions(photographs, 0.0, config.seed)
+    if len(landmarks) < 4:
+        raise InputError(
+            f"The photographs for {root.name!r} have only {len(landmarks)} "
+            "structured regions; 4 are needed."
+        )
+    landmarks += compose_scenes(landmarks, config.test_scenes, config.seed)
+    shots, index_names, queries, query_names = [], [], [], []
+
+    def add(name: str, landmark: Landmark | None, kind: camera.Conditions):
+        path = root / "jpg" / f"{name}.jpg"
+        shots.append(_Shot(path, landmark, kind, _TEST_SIZES,
+                           f"{root.name}/{name}"))
+
+    for number, landmark in enumerate(landmarks):
+        ids = {}
+        for kind, conditions, count in (
+            ("easy", camera.EASY, config.easy),
+            ("hard", camera.HARD, config.hard),
+            ("junk", camera.JUNK, config.junk),
+        ):
+            first = len(index_names)
+            for view in range(count):
+                name = f"landmark{number:03d}_{kind}{view}"
+                add(name, landmark, conditions)
+                index_names.append(name)
+            ids[kind] = np.arange(first, len(index_names))
+        for view in range(config.queries):
+            name = f"landmark{number:03d}_query{view}"
+            add(name, landmark, camera.QUERY)
+            query_names.append(name)
+            queries.append(RevisitedQuery(bbx=None, **ids))
+    for number in range(config.distractors):
+        name = f"distractor{number:03d}"
+        add(name, None, camera.EASY)
+        index_names.append(name)
+    truth = RevisitedGroundTruth(query_names, index_names, queries)
+    counts = {"landmarks": len(landmarks), "queries": len(queries),
+              "index": len(index_names)}
+    return shots, truth, counts
+
+
+def _render(
+    shots: list[_Shot], photographs: dict[str, list[Photograph]], seed: int
+) -> dict[str, tuple[float, float, float, float]]:
+    """Renders and writes the views; returns each view's box by its key.
+
+    Background and occluders come from the training photographs in every
+    group, so that they tell nothing about held-out landmarks. A view depends
+    on its key and the seed alone, not on the order.
+    """
+    scenery = [photo.pixels for photo in photographs["train"]]
+
+    def render(shot: _Shot) -> tuple[str, tuple[float, float, float, float]]:
+        digest = hashlib.sha256(f"{seed}/{shot.key}".encode()).digest()
+        rng = np.random.default_rng(np.frombuffer(digest, np.uint32))
+        background, occluder = rng.choice(len(scenery), 2, replace=False)
+        size = shot.sizes[rng.integers(len(shot.sizes))]
+        view = camera.photograph(
+            shot.landmark.facade if shot.landmark else None,
+            scenery[background], scenery[occluder], shot.conditions, size, rng,
+        )
+        if not shot.path.exists():
+            _write_jpeg(shot.path, view)
+        return shot.key, view.box
+
+    # Training views have no boxes to return, so finished ones need no work.
+    todo = [
+        shot for shot in shots
+        if shot.sizes is _TEST_SIZES or not shot.path.exists()
+    ]
+    boxes = {}
+    workers = os.cpu_count() or 1
+    with (
+        Progress(len(shots), "Photographing landmarks", "view",
+                 done=len(shots) - len(todo)) as progress,
+        concurrent.futures.ThreadPoolExecutor(workers) as pool,
+    ):
+        for key, box in pool.map(render, todo):
+            boxes[key] = box
+            progress.advance()
+    return boxes
+
+
+def _write_jpeg(path: pathlib.Path, view: camera.View) -> None:
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(view.pixels, cv2.COLOR_RGB2BGR),
+        [cv2.IMWRITE_JPEG_QUALITY, view.quality],
+    )
+    if not done:
+        raise RuntimeError(f"OpenCV could not encode {path}")
+    with atomic_write(path) as file:
+        file.write(data.tobytes())
+
+
+def _write_truth(
+    root: pathlib.Path,
+    truth: RevisitedGroundTruth,
+    boxes: dict[str, tuple[float, float, float, float]],
+) -> None:
+    queries = [
+        dataclasses.replace(query, bbx=boxes[f"{root.name}/{name}"])
+        for name, query in zip(truth.query_names, truth.queries)
+    ]
+    truth = dataclasses.replace(truth, queries=queries)
+    save_ground_truth(truth, root / "gnd.pkl", overwrite=True)
+
+
+def _write_csv(path: pathlib.Path, header: list[str], rows: list) -> None:
+    with atomic_write(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

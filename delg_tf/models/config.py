@@ -1,0 +1,101 @@
+"""Everything that defines a DELG network."""
+
+import dataclasses
+
+from delg_tf.common.errors import InputError
+
+STRIDE_POSITIONS = ("last_unit", "first_unit_1x1", "first_unit_3x3")
+STEMS = ("tf_slim", "symmetric", "official")
+
+
+@dataclasses.dataclass(frozen=True)
+class DelgConfig:
+    """A DELG network; stored beside its weights as JSON.
+
+    Attributes:
+        backbone: a key of `resnet.ARCHITECTURES`.
+        num_classes: classes of the two training heads.
+        stride_position: where each stage halves the resolution.
+            `last_unit`: TF-Slim and the paper; the conv5 stride lies inside
+            conv4. `first_unit_1x1`: Keras-Applications and the official
+            code. `first_unit_3x3`: torchvision.
+        stem: paddings of the first convolution and pooling (see
+            `resnet.py`); None takes the one that belongs to
+            `stride_position`.
+        local_stride: 16 or 32, pixels between neighbouring local features.
+            Weights do not depend on it.
+        gem_power: power of the global pooling.
+        learn_gem_power: whether the power is trained.
+        embedding_dim: length of the global descriptor.
+        scale_init: start value of the softmax scale; None: sqrt of
+            `embedding_dim`.
+        learn_scale: whether the softmax scale is trained.
+        attention_dim: hidden width of the attention.
+        use_autoencoder: whether local descriptors are reduced.
+        autoencoder_dim: length of a reduced local descriptor.
+        stop_gradient: whether the local losses' gradients end at block3.
+        bn_momentum: of all batch normalisations.
+        bn_epsilon: of all batch normalisations.
+    """
+
+    backbone: str = "resnet50"
+    num_classes: int = 81313
+    stride_position: str = "last_unit"
+    stem: str | None = None
+    local_stride: int = 16
+    gem_power: float = 3.0
+    learn_gem_power: bool = False
+    embedding_dim: int = 2048
+    scale_init: float | None = None
+    learn_scale: bool = True
+    attention_dim: int = 512
+    use_autoencoder: bool = True
+    autoencoder_dim: int = 128
+    stop_gradient: bool = True
+    bn_momentum: float = 0.99
+    bn_epsilon: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Checks the fields that no layer checks."""
+        _one_of("stride_position", self.stride_position, STRIDE_POSITIONS)
+        _one_of("stem", self.stem, (None, *STEMS))
+        _one_of("local_stride", self.local_stride, (16, 32))
+        for name in ("num_classes", "embedding_dim", "autoencoder_dim"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"`{name}` must be positive. Received: "
+                    f"{getattr(self, name)}"
+                )
+
+    @property
+    def stem_kind(self) -> str:
+        """The stem, resolved."""
+        if self.stem is not None:
+            return self.stem
+        slim = self.stride_position == "last_unit"
+        return "tf_slim" if slim else "symmetric"
+
+    def to_dict(self) -> dict:
+        """Returns the fields as plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "DelgConfig":
+        """Builds a configuration from `to_dict`'s values.
+
+        Raises:
+            InputError: a field is unknown or has a bad value.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InputError(
+                f"Unknown fields of the model configuration: {unknown}"
+            )
+        return cls(**values)
+
+
+def _one_of(name: str, value: object, allowed: tuple) -> None:
+    if value not in allowed:
+        raise InputError(
+            f"`{name}` must be one of {allowed}. Received: {value!r}"
+        )
