@@ -1,0 +1,102 @@
+"""What to build, and whether it can be."""
+
+import dataclasses
+import os
+import pathlib
+
+from delg_tf.common.errors import InputError
+from delg_tf.data import shards
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildOptions:
+    """What to build; names and defaults are those of the tool's flags.
+
+    Attributes:
+        output_directory: for the record files; made if missing.
+        train_directory: images of `train_csv_path`.
+        train_csv_path: train.csv of Google Landmarks v2.
+        train_clean_csv_path: train_clean.csv; only its images are used.
+        class_folders_directory: instead of these, `class_name/*.jpg` folders.
+        test_directory: images of `test_csv_path`.
+        test_csv_path: test.csv or index.csv of Google Landmarks v2.
+        num_shards: record files a split.
+        generate_train_validation_splits: split the training images.
+        validation_split_size: part of each class for validation, in (0, 1).
+        seed: of shuffling and split.
+        relabel: one of `sources.RELABEL_MODES`.
+        num_workers: threads; 0 for one a core.
+        overwrite: replace a data set made from other inputs.
+    """
+
+    output_directory: str | os.PathLike
+    train_directory: str | os.PathLike | None = None
+    train_csv_path: str | os.PathLike | None = None
+    train_clean_csv_path: str | os.PathLike | None = None
+    class_folders_directory: str | os.PathLike | None = None
+    test_directory: str | os.PathLike | None = None
+    test_csv_path: str | os.PathLike | None = None
+    num_shards: int = 128
+    generate_train_validation_splits: bool = False
+    validation_split_size: float = 0.2
+    seed: int = 0
+    relabel: str = "auto"
+    num_workers: int = 0
+    overwrite: bool = False
+
+
+def check_options(options: BuildOptions) -> None:
+    """Checks that the options fit together.
+
+    Raises:
+        InputError: naming the flag.
+    """
+
+    def require(condition: bool, message: str) -> None:
+        if not condition:
+            raise InputError(message)
+
+    train = (options.train_directory, options.train_csv_path)
+    test = (options.test_directory, options.test_csv_path)
+    folders = options.class_folders_directory
+    require(
+        all(train) or not any(train),
+        "--train_directory and --train_csv_path must be given together.",
+    )
+    require(
+        all(test) or not any(test),
+        "--test_directory and --test_csv_path must be given together.",
+    )
+    require(
+        all(train) or not options.train_clean_csv_path,
+        "--train_clean_csv_path needs --train_csv_path and --train_directory.",
+    )
+    require(
+        not (folders and any(train)),
+        "Give either --class_folders_directory or --train_directory.",
+    )
+    require(
+        bool(folders) or any(train) or any(test),
+        "Nothing to build: give --train_directory and --train_csv_path, or "
+        "--class_folders_directory, or --test_directory and --test_csv_path.",
+    )
+    output = pathlib.Path(options.output_directory)
+    require(
+        output.is_dir() or not output.exists(),
+        f"--output_directory {output} is a file.",
+    )
+    require(
+        1 <= options.num_shards <= shards.MAX_SHARDS,
+        f"--num_shards must be in 1..{shards.MAX_SHARDS}, not "
+        f"{options.num_shards}.",
+    )
+    require(
+        0 < options.validation_split_size < 1,
+        "--validation_split_size must lie between 0 and 1, not "
+        f"{options.validation_split_size}.",
+    )
+    require(options.seed >= 0, f"--seed must be >= 0, not {options.seed}.")
+    require(
+        options.num_workers >= 0,
+        f"--num_workers must be >= 0, not {options.num_workers}.",
+    )

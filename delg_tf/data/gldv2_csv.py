@@ -1,0 +1,192 @@
+"""The CSV files of Google Landmarks v2, streamed and checked."""
+
+import csv
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from delg_tf.common import files
+from delg_tf.common.errors import InputError
+
+# train.csv has four million rows: rows become arrays a chunk at a time, and
+# an identifier takes 16 bytes instead of the 65 of a Python string.
+CHUNK_ROWS = 1 << 16
+# One field of train_clean.csv holds all identifiers of a landmark.
+MAX_FIELD_CHARACTERS = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Images listed in a CSV file, each one once, in the file's order.
+
+    Attributes:
+        ids: bytes ("S") [N], identifiers in UTF-8.
+        labels: int64 [N], landmark_id; -1 where the file has none.
+        lines: int64 [N], line of the file, from 1.
+        path: the file.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    lines: np.ndarray
+    path: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_train_csv(path: str | os.PathLike) -> Table:
+    """Reads train.csv, columns id and landmark_id (url is not used).
+
+    Raises:
+        InputError: with the line number, for a missing column, a wrong number
+            of fields, a landmark_id that is no number, or an image that is
+            listed under two landmarks.
+    """
+    return _table(
+        path,
+        (
+            (line, _identifier(path, line, name), _landmark(path, line, label))
+            for line, (name, label) in _rows(path, ("id", "landmark_id"))
+        ),
+    )
+
+
+def read_clean_csv(path: str | os.PathLike) -> Table:
+    """Reads train_clean.csv, columns landmark_id and images.
+
+    `images` holds the identifiers of one landmark, separated by spaces.
+
+    Raises:
+        InputError: as `read_train_csv`, and for a landmark without images.
+    """
+
+    def entries() -> Iterator[tuple[int, bytes, int]]:
+        for line, (label, names) in _rows(path, ("landmark_id", "images")):
+            landmark = _landmark(path, line, label)
+            if not names.strip():
+                raise InputError(
+                    f"{path}, line {line}: landmark {landmark} has no images."
+                )
+            for name in names.split():
+                yield line, name.encode(), landmark
+
+    return _table(path, entries())
+
+
+def read_test_csv(path: str | os.PathLike) -> Table:
+    """Reads test.csv or index.csv, column id.
+
+    Raises:
+        InputError: as `read_train_csv`.
+    """
+    return _table(
+        path,
+        (
+            (line, _identifier(path, line, name), -1)
+            for line, (name,) in _rows(path, ("id",))
+        ),
+    )
+
+
+def _rows(
+    path: str | os.PathLike, columns: tuple[str, ...]
+) -> Iterator[tuple[int, list[str]]]:
+    """Yields line number and the wanted fields of each row."""
+    files.existing_file(path, "CSV file")
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARACTERS))
+    # Undecodable bytes can only stand in columns that are not used, or make
+    # an identifier that no file has; neither is a reason to stop.
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            if not header:
+                raise InputError(f"{path} is empty or its first line is.")
+            wanted = _positions(path, header, columns)
+            for fields in reader:
+                if not fields:
+                    continue
+                if len(fields) != len(header):
+                    raise InputError(
+                        f"{path}, line {reader.line_num}: {len(fields)} "
+                        f"fields, but the header has {len(header)}."
+                    )
+                yield reader.line_num, [fields[i] for i in wanted]
+        except csv.Error as error:
+            raise InputError(
+                f"{path}, line {reader.line_num}: {error}."
+            ) from error
+
+
+def _positions(
+    path: str | os.PathLike, header: list[str], columns: tuple[str, ...]
+) -> list[int]:
+    for column in columns:
+        if column not in header:
+            raise InputError(
+                f"{path}, line 1: no column {column!r}; the header names "
+                f"{', '.join(header)[:200]}."
+            )
+    return [header.index(column) for column in columns]
+
+
+def _identifier(path: str | os.PathLike, line: int, text: str) -> bytes:
+    name = text.strip()
+    if not name:
+        raise InputError(f"{path}, line {line}: the id is empty.")
+    return name.encode()
+
+
+def _landmark(path: str | os.PathLike, line: int, text: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise InputError(
+            f"{path}, line {line}: landmark_id must be a whole number, not "
+            f"{text[:40]!r}."
+        )
+    return int(digits)
+
+
+def _table(
+    path: str | os.PathLike, entries: Iterator[tuple[int, bytes, int]]
+) -> Table:
+    chunks = []
+    while chunk := list(itertools.islice(entries, CHUNK_ROWS)):
+        lines, ids, labels = zip(*chunk)
+        chunks.append(
+            (np.array(lines, np.int64), np.array(ids), np.array(labels))
+        )
+    if not chunks:
+        raise InputError(f"{path} lists no images: there is only a header.")
+    lines, ids, labels = (np.concatenate(column) for column in zip(*chunks))
+    return _without_duplicates(
+        Table(ids, labels.astype(np.int64), lines, str(path))
+    )
+
+
+def _without_duplicates(table: Table) -> Table:
+    """Keeps the first of equal rows; refuses rows that contradict."""
+    order = np.argsort(table.ids, kind="stable")
+    first, second = order[:-1], order[1:]
+    same = table.ids[first] == table.ids[second]
+    if not same.any():
+        return table
+    conflicts = second[same & (table.labels[first] != table.labels[second])]
+    if conflicts.size:
+        later = conflicts.min()
+        earlier = np.flatnonzero(table.ids == table.ids[later])[0]
+        raise InputError(
+            f"{table.path}, line {table.lines[later]}: image "
+            f"{table.ids[later].decode()} has landmark_id "
+            f"{table.labels[later]}, but {table.labels[earlier]} in line "
+            f"{table.lines[earlier]}. Remove one of them."
+        )
+    keep = np.ones(len(table), bool)
+    keep[second[same]] = False
+    return Table(
+        table.ids[keep], table.labels[keep], table.lines[keep], table.path
+    )

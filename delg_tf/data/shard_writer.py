@@ -1,0 +1,64 @@
+"""Writes one record file.
+
+Imports TensorFlow; `shard_job` does not, so that bad input is reported at once.
+"""
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+
+from delg_tf.common import files
+from delg_tf.data import images, records, shard_job
+from delg_tf.data.shard_job import ShardJob, ShardResult
+
+
+class StoppedError(Exception):
+    """Another shard failed, so this one is given up."""
+
+
+def build_shard(
+    job: ShardJob, stop: threading.Event, advance: Callable[[], None]
+) -> ShardResult:
+    """Writes a record file; corrupt images are left out and listed.
+
+    Args:
+        job: what to write.
+        stop: when set, the work is given up.
+        advance: called after each image.
+
+    Raises:
+        StoppedError: `stop` was set.
+    """
+    root, labels = job.images.root, job.labels
+    skipped, converted = [], 0
+    with records.atomic_record_writer(job.path) as writer:
+        for i, path in enumerate(job.images.paths.tolist()):
+            if stop.is_set():
+                raise StoppedError
+            name = job.images.ids[i]
+            try:
+                image = images.read_as_jpeg(root / os.fsdecode(path))
+            except images.CorruptImageError as error:
+                skipped.append(
+                    [shard_job.text(name), shard_job.text(path), str(error)]
+                )
+            else:
+                converted += image.converted
+                label = None if labels is None else int(labels[i])
+                writer.write(
+                    records.encode_example(
+                        image.data, name, image.height, image.width, label
+                    )
+                )
+            advance()
+    result = ShardResult(
+        source_hash=job.source_hash(),
+        bytes=job.path.stat().st_size,
+        images=len(job.images) - len(skipped),
+        converted=converted,
+        skipped=skipped,
+    )
+    # Written after the file itself: without it, the file counts as unknown.
+    files.write_json(shard_job.state_path(job.path), dataclasses.asdict(result))
+    return result
