@@ -18,6 +18,8 @@ class Attention(keras.layers.Layer):
         hidden_dim: int. Width of the hidden layer. Defaults to 512.
         bn_momentum: float. Defaults to 0.99.
         bn_epsilon: float. Defaults to 1e-3.
+        synchronized_bn: bool. Whether training normalises by the statistics
+            of all replicas together. Defaults to `False`.
 
     Reference: DELG paper, section 3.2 (the DELF attention); official file
     `training/model/delf_model.py`, which adds the batch normalisation.
@@ -28,6 +30,7 @@ class Attention(keras.layers.Layer):
         hidden_dim: int = 512,
         bn_momentum: float = 0.99,
         bn_epsilon: float = 1e-3,
+        synchronized_bn: bool = False,
         **kwargs: object,
     ):
         if hidden_dim < 1:
@@ -38,9 +41,11 @@ class Attention(keras.layers.Layer):
         self.hidden_dim = hidden_dim
         self.bn_momentum = bn_momentum
         self.bn_epsilon = bn_epsilon
+        self.synchronized_bn = synchronized_bn
         self.hidden = keras.layers.Conv2D(hidden_dim, 1, name="hidden")
         self.norm = keras.layers.BatchNormalization(
-            momentum=bn_momentum, epsilon=bn_epsilon, name="norm"
+            momentum=bn_momentum, epsilon=bn_epsilon,
+            synchronized=synchronized_bn, name="norm",
         )
         self.score = keras.layers.Conv2D(1, 1, name="score", dtype="float32")
 
@@ -56,6 +61,7 @@ class Attention(keras.layers.Layer):
             "hidden_dim": self.hidden_dim,
             "bn_momentum": self.bn_momentum,
             "bn_epsilon": self.bn_epsilon,
+            "synchronized_bn": self.synchronized_bn,
         }
 
 

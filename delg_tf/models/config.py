@@ -30,6 +30,8 @@ class DelgConfig:
         scale_init: start value of the softmax scale; None: sqrt of
             `embedding_dim`.
         learn_scale: whether the softmax scale is trained.
+        synchronized_bn: whether training normalises by the statistics of all
+            replicas together instead of each one's own.
         attention_dim: hidden width of the attention.
         use_autoencoder: whether local descriptors are reduced.
         autoencoder_dim: length of a reduced local descriptor.
@@ -48,6 +50,7 @@ class DelgConfig:
     embedding_dim: int = 2048
     scale_init: float | None = None
     learn_scale: bool = True
+    synchronized_bn: bool = False
     attention_dim: int = 512
     use_autoencoder: bool = True
     autoencoder_dim: int = 128

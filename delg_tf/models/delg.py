@@ -40,7 +40,7 @@ class Delg(keras.Model):
         )
         self.attention = Attention(
             config.attention_dim, config.bn_momentum, config.bn_epsilon,
-            name="attention",
+            config.synchronized_bn, name="attention",
         )
         self.autoencoder = (
             Autoencoder(config.autoencoder_dim, name="autoencoder")

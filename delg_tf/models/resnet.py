@@ -81,7 +81,9 @@ class _Builder:
             kernel_initializer="he_normal", name=f"{name}_conv",
         )(x)
         x = keras.layers.BatchNormalization(
-            momentum=self.config.bn_momentum, epsilon=self.config.bn_epsilon,
+            momentum=self.config.bn_momentum,
+            epsilon=self.config.bn_epsilon,
+            synchronized=self.config.synchronized_bn,
             name=f"{name}_bn",
         )(x)
         return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x

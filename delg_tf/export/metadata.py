@@ -1,0 +1,63 @@
+"""What an exported model carries beside its graph."""
+
+import dataclasses
+import pathlib
+
+from delg_tf.common.errors import InputError
+from delg_tf.common.files import PathLike, read_json, write_json
+
+# SavedModel's folder for files that the graph does not use.
+_FILE = pathlib.Path("assets.extra") / "delg.json"
+
+KINDS = ("local", "global", "local_and_global")
+KEYPOINTS = ("exact", "official")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportMetadata:
+    """Facts about an exported model.
+
+    Attributes:
+        kind: one of `KINDS`.
+        keypoints: "exact": boxes are centred on the true receptive fields;
+            "official": on stride * index / scale, as the official code.
+        local_stride: pixels between local features.
+        receptive_field: side of a local feature's receptive field, pixels.
+        attention_median: median attention score at the end of training.
+        attention_percentile_75: 75th percentile of it.
+        normalisation: what the graph does to pixel values.
+        model: the network (`DelgConfig.to_dict`).
+        created_by: name and version of the program.
+    """
+
+    kind: str
+    keypoints: str
+    local_stride: int
+    receptive_field: int
+    attention_median: float
+    attention_percentile_75: float
+    normalisation: str
+    model: dict
+    created_by: str
+
+
+def save_metadata(directory: PathLike, metadata: ExportMetadata) -> None:
+    """Writes the metadata into a SavedModel's folder."""
+    write_json(
+        pathlib.Path(directory) / _FILE, dataclasses.asdict(metadata)
+    )
+
+
+def load_metadata(directory: PathLike) -> ExportMetadata | None:
+    """Reads the metadata of a SavedModel; None if it has none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = pathlib.Path(directory) / _FILE
+    if not path.is_file():
+        return None
+    try:
+        return ExportMetadata(**read_json(path))
+    except TypeError as error:
+        raise InputError(f"{path} is incomplete: {error}") from error

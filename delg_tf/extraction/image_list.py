@@ -1,0 +1,129 @@
+"""Which images are to be extracted."""
+
+import dataclasses
+import pathlib
+
+from delg_tf.common.errors import InputError
+from delg_tf.common.files import (
+    PathLike, existing_directory, existing_file,
+)
+from delg_tf.data.revisited import load_ground_truth
+from delg_tf.extraction.images import EXTENSIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageItem:
+    """An image to be extracted.
+
+    Attributes:
+        name: of its feature files, without extension; may have folders.
+        path: the image file.
+        box: part to use, (x1, y1, x2, y2), or None.
+    """
+
+    name: str
+    path: pathlib.Path
+    box: tuple[float, float, float, float] | None = None
+
+
+def images_in_folder(directory: PathLike) -> list[ImageItem]:
+    """All images of a folder and its subfolders, by name.
+
+    Raises:
+        InputError: there is no folder, no image in it, or two images that
+            differ in their extension only.
+    """
+    directory = existing_directory(directory, "image folder")
+    paths = sorted(
+        path for path in directory.rglob("*")
+        if path.suffix.lower() in EXTENSIONS and path.is_file()
+    )
+    if not paths:
+        raise InputError(f"There are no images in {directory}.")
+    return _unique(
+        ImageItem(str(path.relative_to(directory).with_suffix("")), path)
+        for path in paths
+    )
+
+
+def images_in_list(
+    list_path: PathLike, directory: PathLike | None = None
+) -> list[ImageItem]:
+    """The images that a text file lists, one path a line.
+
+    Args:
+        list_path: the text file; empty lines are passed over.
+        directory: what relative paths are relative to; None: the working
+            directory.
+
+    Raises:
+        InputError: the list is missing or empty, or names are not unique.
+    """
+    lines = existing_file(list_path, "image list").read_text(
+        encoding="utf-8"
+    ).splitlines()
+    paths = [pathlib.Path(line.strip()) for line in lines if line.strip()]
+    if not paths:
+        raise InputError(f"The image list {list_path} is empty.")
+    base = pathlib.Path(directory or "")
+    return _unique(
+        # Files of an absolute path are named by their last part, as the
+        # official code names all.
+        ImageItem(
+            path.stem if path.is_absolute() else str(path.with_suffix("")),
+            base / path,
+        )
+        for path in paths
+    )
+
+
+def images_of_dataset(
+    dataset_file_path: PathLike,
+    images_dir: PathLike,
+    image_set: str,
+    crop_queries: bool = True,
+) -> list[ImageItem]:
+    """Query or index images of a data set in the Revisited format.
+
+    Args:
+        dataset_file_path: ground truth, .mat or .pkl.
+        images_dir: folder of the `.jpg` files.
+        image_set: "query" or "index".
+        crop_queries: whether queries are cropped to their box, as the
+            protocol demands.
+
+    Raises:
+        InputError: the ground truth or the folder is missing or damaged.
+    """
+    truth = load_ground_truth(dataset_file_path)
+    directory = existing_directory(images_dir, "image folder")
+    if image_set == "index":
+        return [
+            ImageItem(name, directory / f"{name}.jpg")
+            for name in truth.index_names
+        ]
+    return [
+        ImageItem(
+            name, directory / f"{name}.jpg",
+            query.bbx if crop_queries else None,
+        )
+        for name, query in zip(truth.query_names, truth.queries)
+    ]
+
+
+def _unique(items: object) -> list[ImageItem]:
+    items = list(items)
+    seen: dict[str, pathlib.Path] = {}
+    for item in items:
+        if item.name in seen:
+            raise InputError(
+                f"{seen[item.name]} and {item.path} would have the same "
+                f"feature files, {item.name}.*; rename one."
+            )
+        if ".." in pathlib.PurePath(item.name).parts:
+            raise InputError(
+                f"{item.path}: a listed path must not lead upwards ('..'); "
+                "list it as an absolute path."
+            )
+        seen[item.name] = item.path
+    return items

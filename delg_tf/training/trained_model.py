@@ -1,0 +1,123 @@
+"""What training leaves behind: weights and what belongs to them."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from delg_tf.common.errors import InputError
+from delg_tf.common.files import PathLike, read_json, write_json
+from delg_tf.models.config import DelgConfig
+from delg_tf.models.delg import Delg
+
+WEIGHTS_NAME = "delf_weights"
+MODEL_FILE = "model.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionStatistics:
+    """Attention scores of the trained network on its training images.
+
+    They are the thresholds at extraction: the paper takes the median, and the
+    75th percentile for matching pairs.
+
+    Attributes:
+        median: 50th percentile of the scores of all cells.
+        percentile_75: 75th percentile.
+    """
+
+    median: float
+    percentile_75: float
+
+    @classmethod
+    def of(cls, scores: np.ndarray) -> "AttentionStatistics":
+        """Computes them from scores of any shape."""
+        median, upper = np.percentile(scores, [50, 75])
+        return cls(float(median), float(upper))
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelRecord:
+    """Everything about a trained network beside its weights.
+
+    Attributes:
+        model: the network.
+        attention: thresholds.
+        training: flags and figures of the run, for the record.
+    """
+
+    model: DelgConfig
+    attention: AttentionStatistics
+    training: dict
+
+
+def save_trained_model(
+    directory: PathLike, model: Delg, record: ModelRecord
+) -> None:
+    """Writes the weights (TensorFlow format) and `model.json`.
+
+    Args:
+        directory: the run's `logdir`.
+        model: the network.
+        record: what belongs to it.
+    """
+    directory = pathlib.Path(directory)
+    model.save_weights(str(directory / WEIGHTS_NAME))
+    write_json(directory / MODEL_FILE, dataclasses.asdict(record))
+
+
+def load_record(directory: PathLike) -> ModelRecord:
+    """Reads `model.json`.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    path = pathlib.Path(directory) / MODEL_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist. It is written when training ends: is "
+            f"{directory} the --logdir of a finished training?"
+        )
+    content = read_json(path)
+    try:
+        return ModelRecord(
+            DelgConfig.from_dict(content["model"]),
+            AttentionStatistics(**content["attention"]),
+            content["training"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is incomplete: {error}") from error
+
+
+def load_trained_model(
+    directory: PathLike, **changes: object
+) -> tuple[Delg, ModelRecord]:
+    """Builds the network and loads its weights.
+
+    Args:
+        directory: the run's `logdir`.
+        **changes: fields of `DelgConfig` that differ from training and do not
+            touch weights, e.g. `local_stride`.
+
+    Returns:
+        The network, and its record with the changed configuration.
+
+    Raises:
+        InputError: files are missing, or the weights belong to another
+            network.
+    """
+    record = load_record(directory)
+    config = dataclasses.replace(record.model, **changes)
+    model = Delg(config)
+    model.build_variables()
+    prefix = str(pathlib.Path(directory) / WEIGHTS_NAME)
+    try:
+        status = model.load_weights(prefix)
+        status.assert_existing_objects_matched()
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        raise InputError(
+            f"The weights {prefix} cannot be loaded into the network that "
+            f"{MODEL_FILE} describes: {error}"
+        ) from error
+    return model, dataclasses.replace(record, model=config)

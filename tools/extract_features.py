@@ -1,0 +1,77 @@
+"""Extracts global and local features of images into feature files.
+
+The images are those of a folder (--images_dir), of a list
+(--list_images_path), or the query or index images of a data set
+(--dataset_file_path and --images_dir).
+"""
+
+from absl import flags
+
+from delg_tf.common import cli
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string(
+    "delf_config_path", None, "Extraction configuration (text DelfConfig)."
+)
+flags.DEFINE_string(
+    "images_dir", None, "Folder of images, searched with its subfolders."
+)
+flags.DEFINE_string(
+    "list_images_path", None,
+    "Text file with an image path a line, relative to --images_dir if given.",
+)
+flags.DEFINE_string(
+    "dataset_file_path", None,
+    "Ground truth of a data set (.mat or .pkl in the Revisited format).",
+)
+flags.DEFINE_enum(
+    "image_set", "query", ["query", "index"],
+    "With --dataset_file_path: which of its images.",
+)
+flags.DEFINE_bool(
+    "crop_queries", True,
+    "Crop query images to their box, as the protocol demands.",
+)
+flags.DEFINE_string("output_features_dir", None, "Folder of feature files.")
+flags.mark_flags_as_required(["delf_config_path", "output_features_dir"])
+
+
+def main() -> None:
+    """Extracts by the flags."""
+    from delg_tf.common.errors import InputError
+    from delg_tf.extraction import image_list
+    from delg_tf.extraction.config import load_config
+
+    config = load_config(FLAGS.delf_config_path)
+    if FLAGS.dataset_file_path:
+        if not FLAGS.images_dir:
+            raise InputError("--dataset_file_path needs --images_dir.")
+        items = image_list.images_of_dataset(
+            FLAGS.dataset_file_path, FLAGS.images_dir, FLAGS.image_set,
+            FLAGS.crop_queries,
+        )
+    elif FLAGS.list_images_path:
+        items = image_list.images_in_list(
+            FLAGS.list_images_path, FLAGS.images_dir
+        )
+    elif FLAGS.images_dir:
+        items = image_list.images_in_folder(FLAGS.images_dir)
+    else:
+        raise InputError(
+            "Name the images: --images_dir, --list_images_path or "
+            "--dataset_file_path."
+        )
+    # TensorFlow loads only for inputs that are in order.
+    from delg_tf.extraction.run import extract_images
+
+    summary = extract_images(config, items, FLAGS.output_features_dir)
+    print(
+        f"{summary.extracted} images extracted "
+        f"({summary.images_per_second:.1f} a second), {summary.reused} were "
+        f"there, {len(summary.skipped)} skipped."
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
