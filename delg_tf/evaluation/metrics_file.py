@@ -1,0 +1,186 @@
+"""Metrics on disk: the official `metrics.txt`, and `metrics.json`."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from delg_tf.common.errors import InputError
+from delg_tf.common.files import (
+    PathLike,
+    atomic_write,
+    existing_file,
+    read_json,
+    refuse_existing,
+    write_json,
+)
+from delg_tf.evaluation.revisited import ProtocolMetrics
+
+_LINES_A_PROTOCOL = 4
+_MEAN_AP = re.compile(r"  mAP=(\S+)")
+
+
+def write_metrics_text(
+    path: PathLike,
+    metrics: Mapping[str, ProtocolMetrics],
+    overwrite: bool = False,
+) -> None:
+    """Writes the official metrics file.
+
+    For each protocol, in alphabetical order, four lines: its name, mAP, mP@k
+    and mR@k; in percent, two decimals.
+
+    Args:
+        path: the file to write.
+        metrics: by protocol; all with the same k.
+        overwrite: whether the file may exist.
+
+    Raises:
+        InputError: the file exists and may not be replaced.
+    """
+    refuse_existing(path, overwrite)
+    with atomic_write(path, "w") as file:
+        for protocol, values in sorted(metrics.items()):
+            file.write(f"{protocol}\n  mAP={np.around(values['mAP'], 2)}\n")
+            for name in ("mP@k", "mR@k"):
+                file.write(f"  {name}{_text_of(values[name])}\n")
+
+
+def read_metrics_text(path: PathLike) -> dict[str, dict[str, Any]]:
+    """Reads an official metrics file.
+
+    Returns:
+        For each protocol `mAP` (percent), `mP@k` and `mR@k` (percent by k).
+
+    Raises:
+        InputError: the file is missing or malformed.
+    """
+    path = existing_file(path, "metrics file")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text file: {error}") from error
+    if not lines or len(lines) % _LINES_A_PROTOCOL:
+        raise InputError(
+            f"{path}: {len(lines)} lines, but there must be "
+            f"{_LINES_A_PROTOCOL} a protocol."
+        )
+    metrics, cutoffs = {}, None
+    for start in range(0, len(lines), _LINES_A_PROTOCOL):
+        protocol = lines[start]
+        if protocol in metrics:
+            raise InputError(
+                f"{path}, line {start + 1}: {protocol} comes twice."
+            )
+        values = {
+            "mAP": _parse_mean(lines[start + 1], f"{path}, line {start + 2}")
+        }
+        for offset, name in ((2, "mP@k"), (3, "mR@k")):
+            where = f"{path}, line {start + offset + 1}"
+            values[name] = _parse_values(lines[start + offset], name, where)
+            cutoffs = list(values[name]) if cutoffs is None else cutoffs
+            if list(values[name]) != cutoffs:
+                raise InputError(f"{where}: other k than before, {cutoffs}.")
+        metrics[protocol] = values
+    return metrics
+
+
+def write_metrics_json(
+    path: PathLike,
+    metrics: Mapping[str, ProtocolMetrics],
+    details: Mapping[str, Any],
+    overwrite: bool = False,
+) -> None:
+    """Writes all metrics, with each query's AP; NaN becomes null.
+
+    Args:
+        path: the file to write.
+        metrics: by protocol.
+        details: what the numbers depend on, e.g. files and thresholds.
+        overwrite: whether the file may exist.
+
+    Raises:
+        InputError: the file exists and may not be replaced.
+    """
+    refuse_existing(path, overwrite)
+    content = {"metrics": dict(metrics), "details": dict(details)}
+    write_json(path, _without_nan(content))
+
+
+def read_metrics_json(path: PathLike) -> dict[str, ProtocolMetrics]:
+    """Reads the metrics of a `metrics.json`; null becomes NaN.
+
+    Raises:
+        InputError: the file is missing or malformed.
+    """
+    content = read_json(path)
+    try:
+        return {
+            protocol: ProtocolMetrics(
+                {
+                    "mAP": _number(values["mAP"]),
+                    "mP@k": _by_cutoff(values["mP@k"]),
+                    "mR@k": _by_cutoff(values["mR@k"]),
+                    "per_query_ap": [
+                        _number(value) for value in values["per_query_ap"]
+                    ],
+                }
+            )
+            for protocol, values in content["metrics"].items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} holds no metrics of this package: {error!r}"
+        ) from error
+
+
+def _text_of(values: Mapping[int, float]) -> str:
+    """Returns cutoffs and values as NumPy prints them, on one line."""
+    columns = (np.array(list(values)), np.around(list(values.values()), 2))
+    return " ".join(
+        np.array2string(column, max_line_width=np.inf, threshold=np.inf)
+        for column in columns
+    )
+
+
+def _parse_mean(line: str, where: str) -> float:
+    match = _MEAN_AP.fullmatch(line)
+    try:
+        return float(match.group(1))
+    except (AttributeError, ValueError) as error:
+        raise InputError(
+            f"{where}: expected '  mAP=<number>', got {line!r}."
+        ) from error
+
+
+def _parse_values(line: str, name: str, where: str) -> dict[int, float]:
+    match = re.fullmatch(rf"  {re.escape(name)}\[([^\]]*)\] \[([^\]]*)\]", line)
+    try:
+        cutoffs = [int(item) for item in match.group(1).split()]
+        values = [float(item) for item in match.group(2).split()]
+        return dict(zip(cutoffs, values, strict=True))
+    except (AttributeError, ValueError) as error:
+        raise InputError(
+            f"{where}: expected '  {name}[k ...] [number ...]', got {line!r}."
+        ) from error
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _by_cutoff(values: Mapping[str, float | None]) -> dict[int, float]:
+    return {int(k): _number(value) for k, value in values.items()}
+
+
+def _without_nan(value: Any) -> Any:
+    """Returns plain JSON values: None for NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value

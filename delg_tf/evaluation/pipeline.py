@@ -1,0 +1,76 @@
+"""From feature files and ground truth to metrics."""
+
+import numpy as np
+
+from delg_tf.data.revisited import PROTOCOLS, RevisitedGroundTruth
+from delg_tf.evaluation.revisited import (
+    AFTER_RERANKING,
+    ProtocolMetrics,
+    evaluate,
+    evaluate_before_and_after,
+    labels_in_results,
+)
+from delg_tf.retrieval.feature_store import FeatureStore
+from delg_tf.retrieval.inlier_counter import InlierCounter
+from delg_tf.retrieval.rerank import RerankConfig, rerank
+from delg_tf.retrieval.results import SearchResults
+from delg_tf.retrieval.search import index_features, search_features
+
+
+def evaluate_features(
+    ground_truth: RevisitedGroundTruth,
+    query_store: FeatureStore,
+    index_store: FeatureStore,
+    cutoffs: tuple[int, ...],
+    reranking: RerankConfig | None = None,
+    drop_junk: bool = False,
+) -> dict[str, ProtocolMetrics]:
+    """Searches, re-ranks if asked to, and evaluates.
+
+    Args:
+        ground_truth: names of queries and index images, and labels.
+        query_store: features of the queries.
+        index_store: features of the index images.
+        cutoffs: the k of precision and recall.
+        reranking: settings of re-ranking; None for global search alone.
+        drop_junk: whether each protocol is re-ranked on its own, its junk
+            kept out of the short list. The official script does so; use it
+            to reproduce its numbers. The ground truth then touches the
+            ranking.
+
+    Returns:
+        Metrics by protocol, in percent; see `evaluate_before_and_after`.
+
+    Raises:
+        InputError: feature files are missing or damaged.
+    """
+    index = index_features(index_store, ground_truth.index_names)
+    results = search_features(index, query_store, ground_truth.query_names)
+    # Bad cutoffs are to be known before the long work.
+    metrics = evaluate(results, ground_truth, cutoffs)
+    if reranking is None:
+        return metrics
+    counter = InlierCounter(
+        query_store, index_store, reranking.matching, reranking.num_threads
+    )
+    if not drop_junk:
+        results = rerank(results, counter, reranking.num_to_rerank)
+        return evaluate_before_and_after(results, ground_truth, cutoffs)
+    for protocol in PROTOCOLS:
+        # Pairs that an earlier protocol verified are not verified again.
+        reranked = rerank(
+            results,
+            counter,
+            reranking.num_to_rerank,
+            _junk(results, ground_truth, protocol),
+        )
+        after = evaluate(reranked, ground_truth, cutoffs, [protocol])
+        metrics[protocol + AFTER_RERANKING] = after[protocol]
+    return metrics
+
+
+def _junk(
+    results: SearchResults, ground_truth: RevisitedGroundTruth, protocol: str
+) -> list[np.ndarray]:
+    labels = labels_in_results(results, ground_truth, protocol)
+    return [labels[row].junk for row in range(len(results.query_names))]

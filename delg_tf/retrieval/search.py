@@ -1,0 +1,126 @@
+"""Global search of many queries."""
+
+import collections
+from collections.abc import Sequence
+
+import numpy as np
+
+from delg_tf.common.errors import InputError
+from delg_tf.common.progress import Progress
+from delg_tf.retrieval.feature_store import FeatureStore
+from delg_tf.retrieval.index import GlobalIndex, check_descriptors
+from delg_tf.retrieval.results import SearchResults
+
+# Ranked images held at a time while searching: 12 bytes each in FAISS and
+# the same again while they are sorted.
+_RANKED_A_CHUNK = 1 << 24
+
+
+def index_features(
+    store: FeatureStore, names: Sequence[str] | None = None
+) -> GlobalIndex:
+    """Builds an index of the global descriptors in a folder.
+
+    Args:
+        store: the feature files.
+        names: the images, in the order of their ids; None for all that have
+            a global descriptor, by name.
+
+    Raises:
+        InputError: files are missing or damaged, or a name comes twice.
+    """
+    names = store.list_names() if names is None else names
+    _require_distinct("index images", names)
+    return GlobalIndex.build(
+        names, store.global_descriptors(names), store.directory.absolute()
+    )
+
+
+def search_features(
+    index: GlobalIndex,
+    store: FeatureStore,
+    names: Sequence[str] | None = None,
+    num_results: int | None = None,
+) -> SearchResults:
+    """Searches the index for the global descriptors in a folder.
+
+    Args:
+        index: the images to search.
+        store: feature files of the queries.
+        names: the queries; None for all that have a global descriptor.
+        num_results: see `search`.
+
+    Raises:
+        InputError: files are missing or damaged, or do not fit the index.
+    """
+    names = store.list_names() if names is None else names
+    _require_distinct("queries", names)
+    if num_results is not None and not 1 <= num_results <= len(index):
+        raise InputError(
+            f"{num_results} results are asked for; the index has "
+            f"{len(index)} images."
+        )
+    descriptors = store.global_descriptors(names)
+    if descriptors.shape[1] != index.dimension:
+        raise InputError(
+            f"The descriptors in {store.directory} have "
+            f"{descriptors.shape[1]} dimensions, those of the index "
+            f"{index.dimension}. Extract both with the same model."
+        )
+    return search(index, names, descriptors, num_results)
+
+
+def search(
+    index: GlobalIndex,
+    query_names: Sequence[str],
+    query_descriptors: np.ndarray,
+    num_results: int | None = None,
+) -> SearchResults:
+    """Ranks index images by the cosine of the global descriptors.
+
+    Args:
+        index: the images to search.
+        query_names: names of the queries.
+        query_descriptors: float32 [Q, D], L2-normalised.
+        num_results: length of each list; None for the whole index, as the
+            evaluation needs it.
+
+    Returns:
+        Lists of `num_results` images, equal similarities by id.
+
+    Raises:
+        ValueError: shapes do not fit, or `num_results` is out of range.
+    """
+    query_descriptors = check_descriptors(
+        "query_descriptors", query_descriptors, index.dimension
+    )
+    if len(query_names) != len(query_descriptors):
+        raise ValueError(
+            "`query_names` must have one name a descriptor. Received: "
+            f"{len(query_names)} names, {len(query_descriptors)} descriptors."
+        )
+    depth = len(index) if num_results is None else num_results
+    ranks = np.empty((len(query_names), depth), dtype=np.int32)
+    similarities = np.empty((len(query_names), depth), dtype=np.float32)
+    chunk = max(1, _RANKED_A_CHUNK // max(depth, 1))
+    with Progress(len(query_names), "Search", "query") as progress:
+        for start in range(0, len(query_names), chunk):
+            rows = slice(start, start + chunk)
+            ranks[rows], similarities[rows] = index.search(
+                query_descriptors[rows], depth
+            )
+            progress.advance(len(ranks[rows]))
+    return SearchResults(
+        query_names=tuple(query_names),
+        index_names=index.names,
+        ranks=ranks,
+        similarities=similarities,
+    )
+
+
+def _require_distinct(what: str, names: Sequence[str]) -> None:
+    if not names:
+        raise InputError(f"The list of {what} is empty.")
+    name, count = collections.Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"The list of {what} has {name} {count} times.")

@@ -1,0 +1,135 @@
+"""Evaluates retrieval as Revisited Oxford and Paris do."""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from delg_tf.common import cli
+from delg_tf.common.errors import InputError
+from delg_tf.retrieval import flags as retrieval_flags
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string(
+    "dataset_file_path",
+    None,
+    "Ground truth in the Revisited Oxford/Paris format (.mat or .pkl).",
+)
+flags.DEFINE_string(
+    "search_results",
+    None,
+    "Whole rankings, made by tools/search.py. They are evaluated as they are, "
+    "and before the re-ranking if there was one.",
+)
+flags.DEFINE_string(
+    "query_features_dir",
+    None,
+    "Without --search_results: folder with the queries' feature files.",
+)
+flags.DEFINE_string(
+    "index_features_dir",
+    None,
+    "Without --search_results: folder with the index images' feature files.",
+)
+flags.DEFINE_bool(
+    "use_geometric_verification",
+    False,
+    "Without --search_results: also re-rank, and evaluate again.",
+)
+flags.DEFINE_bool(
+    "drop_junk",
+    False,
+    "Re-rank each protocol on its own and keep its junk out of the short "
+    "list, as the official script does. Use it to reproduce its numbers; it "
+    "lets the ground truth touch the ranking.",
+)
+flags.DEFINE_list(
+    "precision_ranks", ["1", "5", "10"], "The k of mP@k and mR@k."
+)
+flags.DEFINE_string(
+    "output_dir", None, "Folder for metrics.txt and metrics.json."
+)
+flags.DEFINE_bool("overwrite", False, "Replace the files in --output_dir.")
+flags.mark_flags_as_required(["dataset_file_path", "output_dir"])
+retrieval_flags.define_reranking_flags()
+
+
+def _check_flags() -> tuple[int, ...]:
+    """Returns the k of precision and recall; raises InputError."""
+    features = (FLAGS.query_features_dir, FLAGS.index_features_dir)
+    if bool(FLAGS.search_results) == any(features):
+        raise InputError(
+            "Pass --search_results, or --query_features_dir and "
+            "--index_features_dir."
+        )
+    if any(features) and not all(features):
+        raise InputError(
+            "Pass both --query_features_dir and --index_features_dir."
+        )
+    if FLAGS.search_results and FLAGS.use_geometric_verification:
+        raise InputError(
+            "--use_geometric_verification needs feature folders; results of "
+            "tools/search.py are re-ranked there, by --rerank."
+        )
+    if FLAGS.drop_junk and not FLAGS.use_geometric_verification:
+        raise InputError("--drop_junk needs --use_geometric_verification.")
+    ranks = FLAGS.precision_ranks
+    if not ranks or not all(k.isdecimal() and int(k) > 0 for k in ranks):
+        raise InputError(
+            "--precision_ranks must be whole numbers above 0, separated by "
+            f"commas, but is {','.join(ranks)!r}."
+        )
+    return tuple(dict.fromkeys(int(k) for k in ranks))
+
+
+def main() -> None:
+    """Reads the flags, evaluates, prints the table and writes the files."""
+    from delg_tf.common.files import refuse_existing
+    from delg_tf.data.revisited import load_ground_truth
+    from delg_tf.evaluation import metrics_file, pipeline
+    from delg_tf.evaluation.revisited import evaluate_before_and_after
+    from delg_tf.evaluation.table import metrics_table
+    from delg_tf.retrieval.feature_store import FeatureStore
+    from delg_tf.retrieval.results import SearchResults
+
+    cutoffs = _check_flags()
+    output = pathlib.Path(FLAGS.output_dir)
+    text, json = output / "metrics.txt", output / "metrics.json"
+    for path in (text, json):
+        refuse_existing(path, FLAGS.overwrite)
+    ground_truth = load_ground_truth(FLAGS.dataset_file_path)
+    details = {
+        "dataset_file_path": FLAGS.dataset_file_path,
+        "queries": len(ground_truth.query_names),
+        "index_images": len(ground_truth.index_names),
+        "average_precision": "trapezoidal, junk removed",
+        "unit": "percent",
+    }
+    if FLAGS.search_results:
+        metrics = evaluate_before_and_after(
+            SearchResults.load(FLAGS.search_results), ground_truth, cutoffs
+        )
+        details["search_results"] = FLAGS.search_results
+    else:
+        reranking = None
+        if FLAGS.use_geometric_verification:
+            reranking = retrieval_flags.rerank_config()
+            details["reranking"] = dataclasses.asdict(reranking)
+            details["drop_junk"] = FLAGS.drop_junk
+        metrics = pipeline.evaluate_features(
+            ground_truth,
+            FeatureStore(FLAGS.query_features_dir),
+            FeatureStore(FLAGS.index_features_dir),
+            cutoffs,
+            reranking,
+            FLAGS.drop_junk,
+        )
+    metrics_file.write_metrics_text(text, metrics, FLAGS.overwrite)
+    metrics_file.write_metrics_json(json, metrics, details, FLAGS.overwrite)
+    print(metrics_table(metrics))
+    print(f"{text}, {json}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
