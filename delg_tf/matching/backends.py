@@ -1,0 +1,17 @@
+"""The verifiers by name."""
+
+from delg_tf.matching.config import MatchingConfig
+from delg_tf.matching.opencv_verifier import OpenCvVerifier
+from delg_tf.matching.skimage_verifier import SkimageVerifier
+from delg_tf.matching.verifier import Verifier
+
+# The names are those of `config.BACKENDS`.
+_VERIFIERS: dict[str, type[Verifier]] = {
+    "opencv": OpenCvVerifier,
+    "skimage": SkimageVerifier,
+}
+
+
+def make_verifier(config: MatchingConfig) -> Verifier:
+    """Returns the verifier that `config.backend` names."""
+    return _VERIFIERS[config.backend](config)

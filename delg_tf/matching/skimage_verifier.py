@@ -1,0 +1,54 @@
+"""Geometric verification by scikit-image: the reference."""
+
+import warnings
+
+import numpy as np
+from skimage import measure
+from skimage import transform as skimage_transform
+
+from delg_tf.matching import transform
+from delg_tf.matching.verifier import Verifier
+
+# That a pair has no model is a result. (The filter is set once, as setting it
+# for each pair would not be safe among threads.)
+for _message in ("No inliers found", "Estimated model is not valid"):
+    warnings.filterwarnings("ignore", _message, module="skimage.measure")
+
+# The model and the matches that determine it.
+_MODELS = {
+    "affine": (skimage_transform.AffineTransform, 3),
+    "similarity": (skimage_transform.SimilarityTransform, 2),
+}
+
+
+class SkimageVerifier(Verifier):
+    """RANSAC as the official code calls it (image_reranking.py).
+
+    All iterations run. The inliers are those of the best sample's model; the
+    model is fitted to them in the end. As in the official code the result
+    depends on the order of the matches.
+    """
+
+    def _fit(
+        self, source: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        model_class, min_samples = _MODELS[self._config.model]
+        fitted, inliers = measure.ransac(
+            (source, target),
+            model_class,
+            min_samples=min_samples,
+            residual_threshold=self._config.residual_threshold,
+            max_trials=self._config.iterations,
+            is_model_valid=self._is_valid,
+            rng=self._config.seed,
+        )
+        if fitted is None or inliers is None or not self._is_valid(fitted):
+            return None
+        return np.array(fitted.params[:2], np.float64), inliers
+
+    def _is_valid(
+        self,
+        fitted: skimage_transform.ProjectiveTransform,
+        *samples: np.ndarray,
+    ) -> bool:
+        return transform.is_plausible(fitted.params[:2], self._config)

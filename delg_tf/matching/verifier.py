@@ -1,0 +1,98 @@
+"""Geometric verification: which putative matches agree on one motion."""
+
+import abc
+import dataclasses
+
+import numpy as np
+
+from delg_tf.matching.config import MatchingConfig
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Verification:
+    """Result of a geometric verification of M putative matches.
+
+    Attributes:
+        num_inliers: matches that agree with the model; 0 without a model.
+        inliers: [M] bool, which ones they are.
+        model: [2, 3] float64, target = model @ [y, x, 1] in (y, x) order; or
+            None where no model was found.
+    """
+
+    num_inliers: int
+    inliers: np.ndarray
+    model: np.ndarray | None
+
+    @classmethod
+    def none(cls, count: int) -> "Verification":
+        """Returns that none of `count` matches is an inlier."""
+        return cls(0, np.zeros(count, bool), None)
+
+
+class Verifier(abc.ABC):
+    """Finds the motion on which most matches agree.
+
+    A subclass says how in `_fit`. It must give the same result at each call
+    for the same points and settings, in any order of calls.
+    """
+
+    def __init__(self, config: MatchingConfig):
+        """Keeps the settings; a verifier has no other state."""
+        self._config = config
+
+    def estimate(self, source: np.ndarray, target: np.ndarray) -> Verification:
+        """Verifies putative matches.
+
+        Args:
+            source: [M, 2] real, (y, x) in pixels of the index image.
+            target: [M, 2] real, (y, x) in pixels of the query image; row m
+                is the match of row m of `source`.
+
+        Returns:
+            The inliers, and the model from index to query.
+
+        Raises:
+            ValueError: a wrong shape, or a location that is not finite.
+        """
+        source = _as_points("source", source)
+        target = _as_points("target", target)
+        if source.shape != target.shape:
+            raise ValueError(
+                "`source` and `target` must have as many points. Received: "
+                f"{source.shape} and {target.shape}."
+            )
+        fitted = None
+        if len(source) >= self._config.min_putatives:
+            fitted = self._fit(source, target)
+        if fitted is None:
+            return Verification.none(len(source))
+        model, inliers = fitted
+        count = int(np.count_nonzero(inliers))
+        if count == 0:
+            return Verification.none(len(source))
+        return Verification(count, inliers, model)
+
+    @abc.abstractmethod
+    def _fit(
+        self, source: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Fits a plausible model (see `transform.is_plausible`).
+
+        Args:
+            source: [M, 2] float64, finite; M is `min_putatives` or more.
+            target: [M, 2] float64, finite.
+
+        Returns:
+            The model [2, 3] float64 and the inliers [M] bool, or None.
+        """
+
+
+def _as_points(name: str, value: np.ndarray) -> np.ndarray:
+    points = np.asarray(value, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(
+            f"`{name}` must have the shape [M, 2]. Received: {points.shape}."
+        )
+    if not np.isfinite(points).all():
+        raise ValueError(f"`{name}` must be finite. Received NaN or inf.")
+    return points
