@@ -40,6 +40,7 @@ setuptools.setup(
         "tensorboard>=2.19",
         "tensorflow>=2.21,<2.22",
         "tf_keras>=2.21,<2.22",
+        "threadpoolctl>=3.2",
         "tqdm>=4.66",
     ],
     extras_require={

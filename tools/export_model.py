@@ -7,36 +7,45 @@ from delg_tf.common import cli
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("logdir", None, "Folder of the finished training.")
-flags.DEFINE_string(
-    "export_path", None, "Folder of the SavedModel; must not exist."
-)
+flags.DEFINE_string("export_path", None, "Folder of the SavedModel.")
+flags.DEFINE_bool("overwrite", False, "Replace an existing --export_path.")
 flags.DEFINE_enum(
-    "kind", "local_and_global", ["local", "global", "local_and_global"],
+    "kind",
+    "local_and_global",
+    ["local", "global", "local_and_global"],
     "What the model computes.",
 )
 flags.DEFINE_bool(
-    "block3_strides", None,
+    "block3_strides",
+    None,
     "Local features every 32 pixels (true) or every 16 (false); default: as "
     "trained. The weights are the same.",
 )
 flags.DEFINE_float(
-    "iou", 1.0,
+    "iou",
+    1.0,
     "Of two local features whose receptive fields overlap more, only the "
     "better one is kept; 1 keeps all.",
-    lower_bound=0.0, upper_bound=1.0,
+    lower_bound=0.0,
+    upper_bound=1.0,
 )
 flags.DEFINE_enum(
-    "keypoints", "exact", ["exact", "official"],
+    "keypoints",
+    "exact",
+    ["exact", "official"],
     "Locations at the true centres of the receptive fields, or where the "
     "official code puts them.",
 )
 flags.DEFINE_list(
-    "input_scales_list", [],
+    "input_scales_list",
+    [],
     "With --kind=global: fixed scales; the model then takes an image alone "
     "and returns one pooled descriptor.",
 )
 flags.DEFINE_enum(
-    "multi_scale_pool_type", "average", ["average", "sum"],
+    "multi_scale_pool_type",
+    "average",
+    ["average", "sum"],
     "How those scales' descriptors are pooled.",
 )
 flags.DEFINE_bool(
@@ -67,6 +76,7 @@ def main() -> None:
             pooling=FLAGS.multi_scale_pool_type,
             normalise=FLAGS.normalize_global_descriptor,
         ),
+        overwrite=FLAGS.overwrite,
     )
     print(
         f"{FLAGS.export_path}: {metadata.kind}, a local feature every "

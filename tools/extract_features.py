@@ -15,22 +15,32 @@ flags.DEFINE_string(
     "delf_config_path", None, "Extraction configuration (text DelfConfig)."
 )
 flags.DEFINE_string(
+    "model_path",
+    None,
+    "SavedModel to use in place of the configuration's `model_path`.",
+)
+flags.DEFINE_string(
     "images_dir", None, "Folder of images, searched with its subfolders."
 )
 flags.DEFINE_string(
-    "list_images_path", None,
+    "list_images_path",
+    None,
     "Text file with an image path a line, relative to --images_dir if given.",
 )
 flags.DEFINE_string(
-    "dataset_file_path", None,
+    "dataset_file_path",
+    None,
     "Ground truth of a data set (.mat or .pkl in the Revisited format).",
 )
 flags.DEFINE_enum(
-    "image_set", "query", ["query", "index"],
+    "image_set",
+    "query",
+    ["query", "index"],
     "With --dataset_file_path: which of its images.",
 )
 flags.DEFINE_bool(
-    "crop_queries", True,
+    "crop_queries",
+    True,
     "Crop query images to their box, as the protocol demands.",
 )
 flags.DEFINE_string("output_features_dir", None, "Folder of feature files.")
@@ -43,12 +53,14 @@ def main() -> None:
     from delg_tf.extraction import image_list
     from delg_tf.extraction.config import load_config
 
-    config = load_config(FLAGS.delf_config_path)
+    config = load_config(FLAGS.delf_config_path, FLAGS.model_path)
     if FLAGS.dataset_file_path:
         if not FLAGS.images_dir:
             raise InputError("--dataset_file_path needs --images_dir.")
         items = image_list.images_of_dataset(
-            FLAGS.dataset_file_path, FLAGS.images_dir, FLAGS.image_set,
+            FLAGS.dataset_file_path,
+            FLAGS.images_dir,
+            FLAGS.image_set,
             FLAGS.crop_queries,
         )
     elif FLAGS.list_images_path:

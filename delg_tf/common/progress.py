@@ -82,10 +82,14 @@ class Progress:
             self._bar.close()
         elif exception[0] is None:
             logging.info(
-                "%s: %d %ss in %.1f s (%.1f %s/s)", self._title, self._done,
-                self._unit, time.monotonic() - self._start, self.rate,
+                "%s: %d %s in %.1f s (%.1f %s/s)", self._title, self._done,
+                _plural(self._unit), time.monotonic() - self._start, self.rate,
                 self._unit,
             )
+
+
+def _plural(unit: str) -> str:
+    return unit[:-1] + "ies" if unit.endswith("y") else unit + "s"
 
 
 def track(

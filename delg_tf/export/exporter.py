@@ -1,19 +1,20 @@
 """From a training run to a SavedModel."""
 
 import dataclasses
-import os
-import shutil
-import tempfile
 
 import tensorflow as tf
 from absl import logging
 
 import delg_tf
+from delg_tf.common.atomic_directory import atomic_directory
 from delg_tf.common.errors import InputError
-from delg_tf.common.files import PathLike, refuse_existing
+from delg_tf.common.files import PathLike
 from delg_tf.export import modules
 from delg_tf.export.metadata import (
-    KEYPOINTS, KINDS, ExportMetadata, save_metadata,
+    KEYPOINTS,
+    KINDS,
+    ExportMetadata,
+    save_metadata,
 )
 from delg_tf.models.delg import Delg
 from delg_tf.models.receptive_field import receptive_field
@@ -76,45 +77,41 @@ class ExportOptions:
 
 
 def export_model(
-    logdir: PathLike, export_path: PathLike, options: ExportOptions
+    logdir: PathLike,
+    export_path: PathLike,
+    options: ExportOptions,
+    overwrite: bool = False,
 ) -> ExportMetadata:
     """Exports a trained network.
 
     Args:
         logdir: of the finished training.
-        export_path: folder of the SavedModel; must not exist.
+        export_path: folder of the SavedModel.
         options: what and how.
+        overwrite: whether an existing folder is replaced.
 
     Returns:
         What the SavedModel carries beside its graph.
 
     Raises:
-        InputError: there is no finished training, or `export_path` exists.
+        InputError: there is no finished training, or `export_path` exists and
+            may not be replaced.
     """
-    export_path = refuse_existing(export_path)
     changes = {}
     if options.local_stride is not None:
         changes["local_stride"] = options.local_stride
-    model, record = load_trained_model(logdir, **changes)
-    module = _make_module(model, options)
-    metadata = _describe(model, record, options)
-    export_path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = tempfile.mkdtemp(
-        dir=export_path.parent, prefix=f".{export_path.name}."
-    )
-    try:
+    with atomic_directory(export_path, "saved_model.pb", overwrite) as folder:
+        model, record = load_trained_model(logdir, **changes)
+        module = _make_module(model, options)
         tf.saved_model.save(
-            module, temporary,
+            module,
+            str(folder),
             signatures={
                 "serving_default": module.extract.get_concrete_function()
             },
         )
-        save_metadata(temporary, metadata)
-        os.chmod(temporary, 0o755)
-        os.replace(temporary, export_path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        metadata = _describe(model, record, options)
+        save_metadata(folder, metadata)
     logging.info("Exported %s to %s.", options.kind, export_path)
     return metadata
 
@@ -124,12 +121,12 @@ def _make_module(model: Delg, options: ExportOptions) -> tf.Module:
     if options.kind == "local":
         return modules.LocalModule(model, options.iou_threshold, exact)
     if options.kind == "local_and_global":
-        return modules.LocalAndGlobalModule(
-            model, options.iou_threshold, exact
-        )
+        return modules.LocalAndGlobalModule(model, options.iou_threshold, exact)
     if options.pooled_scales:
         return modules.PooledGlobalModule(
-            model, list(options.pooled_scales), options.pooling,
+            model,
+            list(options.pooled_scales),
+            options.pooling,
             options.normalise,
         )
     return modules.GlobalModule(model)

@@ -43,9 +43,7 @@ class ExportMetadata:
 
 def save_metadata(directory: PathLike, metadata: ExportMetadata) -> None:
     """Writes the metadata into a SavedModel's folder."""
-    write_json(
-        pathlib.Path(directory) / _FILE, dataclasses.asdict(metadata)
-    )
+    write_json(pathlib.Path(directory) / _FILE, dataclasses.asdict(metadata))
 
 
 def load_metadata(directory: PathLike) -> ExportMetadata | None:

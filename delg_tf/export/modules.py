@@ -23,8 +23,12 @@ class _Exported(tf.Module):
     """Common parts; tracks only the layers that the computation needs."""
 
     def __init__(
-        self, model: Delg, with_local: bool, with_global: bool,
-        iou_threshold: float = 1.0, exact_keypoints: bool = True,
+        self,
+        model: Delg,
+        with_local: bool,
+        with_global: bool,
+        iou_threshold: float = 1.0,
+        exact_keypoints: bool = True,
     ):
         super().__init__()
         self._iou_threshold = iou_threshold
@@ -59,8 +63,12 @@ class _Exported(tf.Module):
         return self.whitening(self.gem(block4))
 
     def _local(
-        self, blocks: dict[str, tf.Tensor], image: tf.Tensor,
-        level: tf.Tensor, scale: tf.Tensor, threshold: tf.Tensor,
+        self,
+        blocks: dict[str, tf.Tensor],
+        image: tf.Tensor,
+        level: tf.Tensor,
+        scale: tf.Tensor,
+        threshold: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Boxes, descriptors, scales and scores of a level's features."""
         block3 = blocks["block3"]
@@ -84,8 +92,12 @@ class _Exported(tf.Module):
         )
 
     def _extract(
-        self, image: tf.Tensor, scales: tf.Tensor, max_features: tf.Tensor,
-        threshold: tf.Tensor, global_indices: tf.Tensor,
+        self,
+        image: tf.Tensor,
+        scales: tf.Tensor,
+        max_features: tf.Tensor,
+        threshold: tf.Tensor,
+        global_indices: tf.Tensor,
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Runs all levels, each only as far as it is needed.
 
@@ -95,7 +107,9 @@ class _Exported(tf.Module):
         """
         image = normalise(image)
         local = [
-            tf.zeros([0, 4]), tf.zeros([0, self._depth]), tf.zeros([0]),
+            tf.zeros([0, 4]),
+            tf.zeros([0, self._depth]),
+            tf.zeros([0]),
             tf.zeros([0]),
         ]
         shapes = [tf.TensorShape([None, *part.shape[1:]]) for part in local]
@@ -123,7 +137,9 @@ class _Exported(tf.Module):
             body,
             (tf.constant(0), local, tf.zeros([0, self._dim])),
             shape_invariants=(
-                tf.TensorShape([]), shapes, tf.TensorShape([None, self._dim]),
+                tf.TensorShape([]),
+                shapes,
+                tf.TensorShape([None, self._dim]),
             ),
             parallel_iterations=1,
         )
@@ -148,22 +164,28 @@ class LocalModule(_Exported):
     """Local features only; conv5 is not part of it."""
 
     def __init__(
-        self, model: Delg, iou_threshold: float = 1.0,
+        self,
+        model: Delg,
+        iou_threshold: float = 1.0,
         exact_keypoints: bool = True,
     ):
         super().__init__(model, True, False, iou_threshold, exact_keypoints)
 
-    @tf.function(
-        input_signature=[_IMAGE, _SCALES, _MAX_FEATURES, _THRESHOLD]
-    )
+    @tf.function(input_signature=[_IMAGE, _SCALES, _MAX_FEATURES, _THRESHOLD])
     def extract(
-        self, input_image: tf.Tensor, input_scales: tf.Tensor,
-        input_max_feature_num: tf.Tensor, input_abs_thres: tf.Tensor,
+        self,
+        input_image: tf.Tensor,
+        input_scales: tf.Tensor,
+        input_max_feature_num: tf.Tensor,
+        input_abs_thres: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Returns boxes, features (raw descriptors), scales and scores."""
         local, _ = self._extract(
-            input_image, input_scales, input_max_feature_num,
-            input_abs_thres, tf.zeros([0], tf.int32),
+            input_image,
+            input_scales,
+            input_max_feature_num,
+            input_abs_thres,
+            tf.zeros([0], tf.int32),
         )
         return _named(local)
 
@@ -172,25 +194,37 @@ class LocalAndGlobalModule(_Exported):
     """Local features, and raw global descriptors of chosen scales."""
 
     def __init__(
-        self, model: Delg, iou_threshold: float = 1.0,
+        self,
+        model: Delg,
+        iou_threshold: float = 1.0,
         exact_keypoints: bool = True,
     ):
         super().__init__(model, True, True, iou_threshold, exact_keypoints)
 
     @tf.function(
         input_signature=[
-            _IMAGE, _SCALES, _MAX_FEATURES, _THRESHOLD, _GLOBAL_INDICES,
+            _IMAGE,
+            _SCALES,
+            _MAX_FEATURES,
+            _THRESHOLD,
+            _GLOBAL_INDICES,
         ]
     )
     def extract(
-        self, input_image: tf.Tensor, input_scales: tf.Tensor,
-        input_max_feature_num: tf.Tensor, input_abs_thres: tf.Tensor,
+        self,
+        input_image: tf.Tensor,
+        input_scales: tf.Tensor,
+        input_max_feature_num: tf.Tensor,
+        input_abs_thres: tf.Tensor,
         input_global_scales_ind: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Returns what `LocalModule` does, and `global_descriptors` [G, D]."""
         local, vectors = self._extract(
-            input_image, input_scales, input_max_feature_num,
-            input_abs_thres, input_global_scales_ind,
+            input_image,
+            input_scales,
+            input_max_feature_num,
+            input_abs_thres,
+            input_global_scales_ind,
         )
         return _named(local) | {"global_descriptors": vectors}
 
@@ -203,14 +237,19 @@ class GlobalModule(_Exported):
 
     @tf.function(input_signature=[_IMAGE, _SCALES, _GLOBAL_INDICES])
     def extract(
-        self, input_image: tf.Tensor, input_scales: tf.Tensor,
+        self,
+        input_image: tf.Tensor,
+        input_scales: tf.Tensor,
         input_global_scales_ind: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """Returns `global_descriptors` [G, D]."""
         # Only the scales asked for; the rest are not even resized.
         scales = tf.gather(input_scales, input_global_scales_ind)
         _, vectors = self._extract(
-            input_image, scales, tf.constant(0), tf.constant(0.0),
+            input_image,
+            scales,
+            tf.constant(0),
+            tf.constant(0.0),
             tf.range(tf.shape(scales)[0]),
         )
         return {"global_descriptors": vectors}
@@ -230,7 +269,10 @@ class PooledGlobalModule(_Exported):
     """
 
     def __init__(
-        self, model: Delg, scales: list[float], pooling: str = "average",
+        self,
+        model: Delg,
+        scales: list[float],
+        pooling: str = "average",
         normalise_result: bool = True,
     ):
         super().__init__(model, False, True)
@@ -247,13 +289,14 @@ class PooledGlobalModule(_Exported):
         """Returns `global_descriptor` [D]."""
         scales = tf.constant(self._scales, tf.float32)
         _, vectors = self._extract(
-            input_image, scales, tf.constant(0), tf.constant(0.0),
+            input_image,
+            scales,
+            tf.constant(0),
+            tf.constant(0.0),
             tf.range(len(self._scales)),
         )
         vectors = tf.nn.l2_normalize(vectors, axis=1)
-        reduce = (
-            tf.reduce_mean if self._pooling == "average" else tf.reduce_sum
-        )
+        reduce = tf.reduce_mean if self._pooling == "average" else tf.reduce_sum
         vector = reduce(vectors, axis=0)
         if self._normalise:
             vector = tf.nn.l2_normalize(vector, axis=0)

@@ -9,7 +9,9 @@ from delg_tf.common.files import PathLike, existing_file
 from delg_tf.protos import delf_config_pb2
 
 
-def load_config(path: PathLike) -> delf_config_pb2.DelfConfig:
+def load_config(
+    path: PathLike, model_path: str | None = None
+) -> delf_config_pb2.DelfConfig:
     """Reads and checks a `.pbtxt` file.
 
     Relative paths in it are relative to the working directory, as in the
@@ -17,6 +19,7 @@ def load_config(path: PathLike) -> delf_config_pb2.DelfConfig:
 
     Args:
         path: the file.
+        model_path: takes the place of the file's own, if given.
 
     Raises:
         InputError: it is missing, does not parse, or contradicts itself.
@@ -27,6 +30,8 @@ def load_config(path: PathLike) -> delf_config_pb2.DelfConfig:
         text_format.Parse(path.read_text(encoding="utf-8"), config)
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
+    if model_path:
+        config.model_path = model_path
     _check(config, path)
     return config
 
@@ -40,15 +45,17 @@ def _check(config: delf_config_pb2.DelfConfig, path: pathlib.Path) -> None:
         "`image_scales` must be positive": any(
             scale <= 0 for scale in config.image_scales
         ),
-        "one of `use_local_features` and `use_global_features` must be true":
-            not (config.use_local_features or config.use_global_features),
+        "one of `use_local_features` and `use_global_features` must be true": not (
+            config.use_local_features or config.use_global_features
+        ),
         "`image_scales_ind` must be indices of `image_scales`": any(
             not 0 <= index < len(config.image_scales) for index in indices
         ),
         "`max_feature_num` must be positive": config.use_local_features
         and local.max_feature_num < 1,
-        "`min_image_size` is larger than `max_image_size`":
-            0 <= config.max_image_size < config.min_image_size,
+        "`min_image_size` is larger than `max_image_size`": 0
+        <= config.max_image_size
+        < config.min_image_size,
     }
     for problem, holds in problems.items():
         if holds:

@@ -16,7 +16,7 @@ from delg_tf.common.files import (
     read_json,
     write_json,
 )
-from delg_tf.retrieval.atomic_directory import atomic_directory
+from delg_tf.common.atomic_directory import atomic_directory
 
 FORMAT = "delg_tf.global_index"
 VERSION = 1

@@ -1,18 +1,12 @@
 """Number of inliers between queries and index images, in parallel."""
 
 import concurrent.futures
-import contextlib
 import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import threadpoolctl
 from absl import logging
-
-try:
-    # Comes with scikit-learn. Results do not depend on it, only speed does.
-    import threadpoolctl
-except ImportError:
-    threadpoolctl = None
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.progress import Progress
@@ -80,7 +74,9 @@ class InlierCounter:
         self._index_store.require_local(dict.fromkeys(i for _, i in new))
         known = len(self._bad)
         with (
-            _one_blas_thread(),
+            # The pairs fill the processors already; threads of each matrix
+            # product's own would only compete with them.
+            threadpoolctl.threadpool_limits(1, user_api="blas"),
             concurrent.futures.ThreadPoolExecutor(self._num_threads) as pool,
             Progress(len(new), "Geometric verification", "pair") as progress,
         ):
@@ -112,17 +108,6 @@ class InlierCounter:
                 "Extract both with the same model."
             )
         return match_local_features(query, index, self._config).num_inliers
-
-
-def _one_blas_thread() -> contextlib.AbstractContextManager:
-    """Keeps matrix products from starting threads of their own.
-
-    The pairs fill the processors already; on two of them the products' own
-    threads made a pair 1.6 times slower, and 4 times beside other work.
-    """
-    if threadpoolctl is None:
-        return contextlib.nullcontext()
-    return threadpoolctl.threadpool_limits(1, user_api="blas")
 
 
 def _processors() -> int:
