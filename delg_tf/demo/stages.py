@@ -1,0 +1,130 @@
+"""Stages that run once, and again only if what they depend on changes."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+from delg_tf.common.errors import InputError
+from delg_tf.common.files import read_json, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage: commands, what they make, and what they depend on.
+
+    Attributes:
+        name: key of the stage's time.
+        title: what it does, for people.
+        commands: argument lists, after the Python interpreter.
+        outputs: files and folders that belong to the stage alone; removed
+            before it runs for changed inputs.
+        inputs: files whose content the stage depends on, beside its commands
+            and the stages before.
+    """
+
+    name: str
+    title: str
+    commands: tuple[tuple[str, ...], ...]
+    outputs: tuple[pathlib.Path, ...]
+    inputs: tuple[pathlib.Path, ...] = ()
+
+
+class StageRunner:
+    """Runs stages in order and remembers what is done.
+
+    A stage whose fingerprint (its commands, input files, and the stages
+    before it) is that of its last complete run is passed over. One that was
+    cut off goes on where it stopped, as its commands do by themselves; its
+    times add up.
+
+    Args:
+        state_path: JSON file of the memory.
+        root: folder that the commands run in.
+        version: of the program; another one runs everything again.
+    """
+
+    def __init__(
+        self, state_path: pathlib.Path, root: pathlib.Path, version: str
+    ):
+        self._path = state_path
+        self._root = root
+        self._state = read_json(state_path) if state_path.exists() else {}
+        self._upstream = version
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time of each stage that was run, by name."""
+        return {
+            name: round(entry["seconds"], 1)
+            for name, entry in self._state.items()
+        }
+
+    def run(self, stage: Stage) -> None:
+        """Runs a stage, or passes over it.
+
+        Raises:
+            InputError: a command failed.
+        """
+        fingerprint = self._fingerprint(stage)
+        self._upstream = fingerprint
+        entry = self._state.get(stage.name, {})
+        same = entry.get("fingerprint") == fingerprint
+        complete = all(path.exists() for path in stage.outputs)
+        if same and entry["done"] and complete:
+            print(f"\n== {stage.title}: done before", flush=True)
+            return
+        if not same:
+            for path in stage.outputs:
+                _remove(path)
+        before = entry["seconds"] if same and not entry["done"] else 0.0
+        print(f"\n== {stage.title}", flush=True)
+        for command in stage.commands:
+            self._remember(stage.name, fingerprint, before, done=False)
+            start = time.monotonic()
+            try:
+                self._call(command)
+            finally:
+                before += time.monotonic() - start
+                self._remember(stage.name, fingerprint, before, done=False)
+        self._remember(stage.name, fingerprint, before, done=True)
+
+    def _call(self, command: tuple[str, ...]) -> None:
+        print("$ python " + shlex.join(command), flush=True)
+        result = subprocess.run([sys.executable, *command], cwd=self._root)
+        if result.returncode:
+            raise InputError(
+                f"python {shlex.join(command)} ended with code "
+                f"{result.returncode}; its message stands above. Run again to "
+                "go on from there."
+            )
+
+    def _fingerprint(self, stage: Stage) -> str:
+        content = [self._upstream, stage.name, stage.commands]
+        content += [
+            hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in stage.inputs
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def _remember(
+        self, name: str, fingerprint: str, seconds: float, done: bool
+    ) -> None:
+        self._state[name] = {
+            "fingerprint": fingerprint,
+            "seconds": seconds,
+            "done": done,
+        }
+        write_json(self._path, self._state)
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,54 @@
+"""Matches two images, or two feature files, and verifies the geometry.
+
+Prints the number of inliers and the affine model, and draws the matches.
+"""
+
+from absl import flags
+
+from delg_tf.common import cli
+from delg_tf.matching import flags as matching_flags
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("image_1_path", None, "First image.")
+flags.DEFINE_string("image_2_path", None, "Second image.")
+flags.DEFINE_string(
+    "features_1_path",
+    None,
+    "Local features of the first image (.delg_local or .delf); without it "
+    "they are extracted, by --delf_config_path.",
+)
+flags.DEFINE_string("features_2_path", None, "The same of the second image.")
+flags.DEFINE_string(
+    "delf_config_path", None, "Extraction configuration (text DelfConfig)."
+)
+flags.DEFINE_string(
+    "model_path", None, "SavedModel in place of the configuration's."
+)
+flags.DEFINE_string(
+    "output_image", None, "Picture of the matches to write (needs both images)."
+)
+flags.DEFINE_bool("overwrite", False, "Replace an existing --output_image.")
+matching_flags.define_matching_flags()
+
+
+def main() -> None:
+    """Matches by the flags."""
+    from delg_tf.matching.pair import PairInputs, match_pair
+
+    result = match_pair(
+        PairInputs(
+            image_paths=(FLAGS.image_1_path, FLAGS.image_2_path),
+            feature_paths=(FLAGS.features_1_path, FLAGS.features_2_path),
+            config_path=FLAGS.delf_config_path,
+            model_path=FLAGS.model_path,
+            output_image=FLAGS.output_image,
+            overwrite=FLAGS.overwrite,
+        ),
+        matching_flags.matching_config(),
+    )
+    print(result.describe())
+
+
+if __name__ == "__main__":
+    cli.run(main)
