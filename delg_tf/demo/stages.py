@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import read_json, write_json
@@ -72,27 +73,33 @@ class StageRunner:
             InputError: a command failed.
         """
         fingerprint = self._fingerprint(stage)
-        self._upstream = fingerprint
         entry = self._state.get(stage.name, {})
         same = entry.get("fingerprint") == fingerprint
         complete = all(path.exists() for path in stage.outputs)
         if same and entry["done"] and complete:
+            self._upstream = entry["run"]
             print(f"\n== {stage.title}: done before", flush=True)
             return
+        # Stages after this one depend on the run, not on its settings alone:
+        # two runs need not give the same weights to the last bit.
+        going_on = same and not entry["done"]
+        run = entry["run"] if going_on else uuid.uuid4().hex
+        self._upstream = run
         if not same:
             for path in stage.outputs:
                 _remove(path)
-        before = entry["seconds"] if same and not entry["done"] else 0.0
+        before = entry["seconds"] if going_on else 0.0
+        memory = {"fingerprint": fingerprint, "run": run, "done": False}
         print(f"\n== {stage.title}", flush=True)
         for command in stage.commands:
-            self._remember(stage.name, fingerprint, before, done=False)
+            self._remember(stage.name, memory | {"seconds": before})
             start = time.monotonic()
             try:
                 self._call(command)
             finally:
                 before += time.monotonic() - start
-                self._remember(stage.name, fingerprint, before, done=False)
-        self._remember(stage.name, fingerprint, before, done=True)
+                self._remember(stage.name, memory | {"seconds": before})
+        self._remember(stage.name, memory | {"seconds": before, "done": True})
 
     def _call(self, command: tuple[str, ...]) -> None:
         print("$ python " + shlex.join(command), flush=True)
@@ -112,14 +119,8 @@ class StageRunner:
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def _remember(
-        self, name: str, fingerprint: str, seconds: float, done: bool
-    ) -> None:
-        self._state[name] = {
-            "fingerprint": fingerprint,
-            "seconds": seconds,
-            "done": done,
-        }
+    def _remember(self, name: str, entry: dict) -> None:
+        self._state[name] = entry
         write_json(self._path, self._state)
 
 
