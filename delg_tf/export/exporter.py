@@ -1,6 +1,7 @@
 """From a training run to a SavedModel."""
 
 import dataclasses
+import math
 
 import tensorflow as tf
 from absl import logging
@@ -70,9 +71,10 @@ class ExportOptions:
             )
         if self.pooled_scales and self.kind != "global":
             raise InputError("Fixed scales need `kind` 'global'.")
-        if any(scale <= 0 for scale in self.pooled_scales):
+        if not all(0 < scale < math.inf for scale in self.pooled_scales):
             raise InputError(
-                f"Scales must be positive. Received: {self.pooled_scales}"
+                "Scales must be positive numbers. Received: "
+                f"{self.pooled_scales}"
             )
 
 

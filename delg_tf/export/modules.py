@@ -5,10 +5,12 @@ Inputs and outputs are named and shaped as those of the official TF2 exports
 `export_global_model.py`), so either side's programs run either side's models.
 """
 
+import types
+
 import tensorflow as tf
 
 from delg_tf.data.augmentation import normalise
-from delg_tf.export.pyramid import cell_boxes, level_size
+from delg_tf.export.pyramid import cell_boxes, level_size, smallest_level
 from delg_tf.export.selection import select_features
 from delg_tf.models.delg import Delg
 
@@ -20,7 +22,12 @@ _GLOBAL_INDICES = tf.TensorSpec([None], tf.int32, "input_global_scales_ind")
 
 
 class _Exported(tf.Module):
-    """Common parts; tracks only the layers that the computation needs."""
+    """Common parts; carries the variables that the computation needs.
+
+    The layers themselves are kept out of TensorFlow's sight: it would store
+    each one's own functions as well, which nobody calls, and so make the
+    model twice as large and exporting several times slower.
+    """
 
     def __init__(
         self,
@@ -33,34 +40,40 @@ class _Exported(tf.Module):
         super().__init__()
         self._iou_threshold = iou_threshold
         self._exact = exact_keypoints
-        self.trunk = model.trunk
+        self._smallest = smallest_level(model.trunk)
         self._depth = self._dim = 0
+        layers = {"trunk": model.trunk}
         if with_local:
-            self.attention = model.attention
-            self.autoencoder = model.autoencoder
-            self._depth = (
-                model.config.autoencoder_dim
-                if model.autoencoder is not None
-                else model.trunk.output["block3"].shape[-1]
-            )
+            layers["attention"] = model.attention
+            self._depth = model.trunk.output["block3"].shape[-1]
+            if model.autoencoder is not None:
+                layers["encoder"] = model.autoencoder.encoder
+                self._depth = model.config.autoencoder_dim
         if with_global:
-            self.conv5 = model.conv5
-            self.gem = model.gem
-            self.whitening = model.whitening
+            layers["conv5"] = model.conv5
+            layers["gem"] = model.gem
+            layers["whitening"] = model.whitening
             self._dim = model.config.embedding_dim
+        self._layers = types.SimpleNamespace(**layers)
+        self.model_variables = [
+            variable
+            for layer in layers.values()
+            for variable in layer.variables
+        ]
 
     def _blocks(
         self, image: tf.Tensor, scale: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """The trunk's outputs at one scale, and the level's size."""
-        size = level_size(tf.shape(image)[:2], scale)
+        size = level_size(tf.shape(image)[:2], scale, self._smallest)
         level = tf.image.resize(image, size, method="bilinear")
-        return self.trunk(level[tf.newaxis], training=False), size
+        return self._layers.trunk(level[tf.newaxis], training=False), size
 
     def _global(self, blocks: dict[str, tf.Tensor]) -> tf.Tensor:
         """The raw global descriptor [1, D]."""
-        block4 = self.conv5(blocks["conv5_input"], training=False)
-        return self.whitening(self.gem(block4))
+        layers = self._layers
+        block4 = layers.conv5(blocks["conv5_input"], training=False)
+        return layers.whitening(layers.gem(block4))
 
     def _local(
         self,
@@ -71,15 +84,16 @@ class _Exported(tf.Module):
         threshold: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Boxes, descriptors, scales and scores of a level's features."""
+        layers = self._layers
         block3 = blocks["block3"]
-        scores = tf.reshape(self.attention(block3, training=False), [-1])
+        scores = tf.reshape(layers.attention(block3, training=False), [-1])
         kept = tf.where(scores >= threshold)[:, 0]
         descriptors = block3
-        if self.autoencoder is not None:
-            descriptors = self.autoencoder.encoder(block3)
+        if hasattr(layers, "encoder"):
+            descriptors = layers.encoder(block3)
         descriptors = tf.reshape(descriptors, [-1, self._depth])
         boxes = cell_boxes(
-            self.trunk, tf.shape(image)[:2], level, scale, self._exact
+            layers.trunk, tf.shape(image)[:2], level, scale, self._exact
         )
         boxes = tf.gather(tf.reshape(boxes, [-1, 4]), kept)
         # Stored as 1 / scale: pixels of the image for one of the level.

@@ -10,19 +10,46 @@ import tf_keras as keras
 
 from delg_tf.models.receptive_field import receptive_field
 
+# No network needs a longer side than this for its first cell.
+_LARGEST_SMALLEST = 64
 
-def level_size(image_size: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """Size of a pyramid level: size * scale, halves to even, 1 at least.
+
+def smallest_level(trunk: keras.Model) -> int:
+    """Shortest side in pixels of a level that has a cell.
+
+    A pooling without padding has no output for less, and TensorFlow's CPU
+    kernel ends the process on such an input.
+
+    Args:
+        trunk: network with the output `block3`.
+
+    Raises:
+        ValueError: the network has no cell even for large images.
+    """
+    for side in range(1, _LARGEST_SMALLEST + 1):
+        if receptive_field(trunk, "block3", side).cells > 0:
+            return side
+    raise ValueError(
+        f"`trunk` must have a cell for {_LARGEST_SMALLEST} pixels. Received: "
+        f"{trunk.name}"
+    )
+
+
+def level_size(
+    image_size: tf.Tensor, scale: tf.Tensor, smallest: int = 1
+) -> tf.Tensor:
+    """Size of a pyramid level: size * scale, halves to even.
 
     Args:
         image_size: int32 `[2]`, height and width.
         scale: float32 scalar.
+        smallest: least size of either side.
 
     Returns:
         int32 `[2]`.
     """
     size = tf.round(tf.cast(image_size, tf.float32) * scale)
-    return tf.maximum(tf.cast(size, tf.int32), 1)
+    return tf.maximum(tf.cast(size, tf.int32), smallest)
 
 
 def cell_boxes(
