@@ -373,7 +373,15 @@ def _report(output: pathlib.Path, metrics: dict, options: DemoOptions) -> None:
 
 
 def _summary(metrics: dict, seconds: float, output: pathlib.Path) -> str:
-    """The table of results and the path of the report."""
+    """Times, the table of results, and the path of the report."""
+    times = ", ".join(
+        f"{name.replace('_', ' ')} {value:.0f} s"
+        for name, value in metrics["seconds"].items()
+    )
+    rates = ", ".join(
+        f"{name} {value:.0f}"
+        for name, value in metrics["images_per_second"].items()
+    )
     rows = [
         [_RANKINGS[name], *(f"{values[p]:.2f}" for p in PROTOCOLS)]
         for name, values in metrics["held_out"].items()
@@ -383,6 +391,7 @@ def _summary(metrics: dict, seconds: float, output: pathlib.Path) -> str:
         rows,
     )
     return (
-        f"\nThis run took {seconds:.0f} s.\n\n{table}\n\n"
+        f"\nThis run took {seconds:.0f} s. Stages: {times}. Images a second: "
+        f"{rates}. Seed {metrics['seed']}.\n\n{table}\n\n"
         f"{output / 'report.html'}"
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import shlex
 import shutil
@@ -103,7 +104,11 @@ class StageRunner:
 
     def _call(self, command: tuple[str, ...]) -> None:
         print("$ python " + shlex.join(command), flush=True)
-        result = subprocess.run([sys.executable, *command], cwd=self._root)
+        # TensorFlow's own notices would hide the progress.
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ
+        result = subprocess.run(
+            [sys.executable, *command], cwd=self._root, env=quiet
+        )
         if result.returncode:
             raise InputError(
                 f"python {shlex.join(command)} ended with code "
