@@ -25,16 +25,20 @@ flags.DEFINE_string(
     "train_file_pattern", None, "Glob of the training TFRecords."
 )
 flags.DEFINE_string(
-    "validation_file_pattern", None,
+    "validation_file_pattern",
+    None,
     "Glob of the validation TFRecords; none: no validation.",
 )
 flags.DEFINE_enum(
-    "dataset_version", None, sorted(_CLASSES),
+    "dataset_version",
+    None,
+    sorted(_CLASSES),
     "Gives the number of classes where neither --num_classes nor "
     "dataset_info.json beside the records does.",
 )
 flags.DEFINE_integer(
-    "num_classes", None,
+    "num_classes",
+    None,
     "Number of classes; default: from dataset_info.json beside the records.",
     lower_bound=2,
 )
@@ -42,17 +46,22 @@ flags.DEFINE_enum(
     "backbone", "resnet50", sorted(ARCHITECTURES), "The network's trunk."
 )
 flags.DEFINE_enum(
-    "stride_position", "last_unit", STRIDE_POSITIONS,
+    "stride_position",
+    "last_unit",
+    STRIDE_POSITIONS,
     "Where stages have their stride: last_unit (TF-Slim, the paper), "
     "first_unit_1x1 (Keras-Applications, the official code), first_unit_3x3 "
     "(torchvision).",
 )
 flags.DEFINE_enum(
-    "stem", None, STEMS,
+    "stem",
+    None,
+    STEMS,
     "Paddings of the first layers; default: those of --stride_position.",
 )
 flags.DEFINE_bool(
-    "block3_strides", True,
+    "block3_strides",
+    True,
     "Local features every 32 pixels while training; otherwise every 16.",
 )
 flags.DEFINE_float("delg_gem_power", 3.0, "Power of the global pooling.")
@@ -61,29 +70,31 @@ flags.DEFINE_integer(
     "delg_embedding_layer_dim", 2048, "Length of the global descriptor."
 )
 flags.DEFINE_float(
-    "delg_scale_factor_init", None,
+    "delg_scale_factor_init",
+    None,
     "Start value of the softmax scale; default: sqrt of the descriptor's "
     "length (45.25 for 2048).",
 )
 flags.DEFINE_bool(
-    "learn_scale", True,
+    "learn_scale",
+    True,
     "Train the softmax scale (the paper); the official code keeps it fixed.",
 )
-flags.DEFINE_float(
-    "delg_arcface_margin", 0.1, "ArcFace margin in radians."
-)
+flags.DEFINE_float("delg_arcface_margin", 0.1, "ArcFace margin in radians.")
 flags.DEFINE_bool("use_autoencoder", True, "Reduce local descriptors.")
 flags.DEFINE_integer(
     "autoencoder_dimensions", 128, "Length of reduced local descriptors."
 )
 flags.DEFINE_bool(
-    "stop_gradient", True,
+    "stop_gradient",
+    True,
     "Keep the local losses' gradients out of the backbone.",
 )
 flags.DEFINE_float("bn_momentum", 0.99, "Of all batch normalisations.")
 flags.DEFINE_float("bn_epsilon", 1e-3, "Of all batch normalisations.")
 flags.DEFINE_bool(
-    "synchronized_bn", False,
+    "synchronized_bn",
+    False,
     "Normalise by the statistics of all replicas together.",
 )
 flags.DEFINE_float("attention_loss_weight", 1.0, "Weight of that loss.")
@@ -105,7 +116,8 @@ flags.DEFINE_integer(
     "shuffle_buffer", 10000, "Records that the shuffle draws from."
 )
 flags.DEFINE_bool(
-    "deterministic", True,
+    "deterministic",
+    True,
     "Same input order in every run with the same seed; off is a bit faster.",
 )
 flags.DEFINE_integer("seed", 0, "Of weights, order and crops.")
@@ -121,7 +133,8 @@ flags.DEFINE_integer("save_interval", 1000, "Steps between checkpoints.")
 flags.DEFINE_integer("eval_batches", 1000, "Batches a validation, at most.")
 flags.DEFINE_integer("keep_checkpoints", 10, "Latest checkpoints kept.")
 flags.DEFINE_bool(
-    "debug", False,
+    "debug",
+    False,
     "A short run to try things: 4 images a step, 100 steps, frequent reports.",
 )
 flags.mark_flags_as_required(["logdir", "train_file_pattern"])
@@ -158,19 +171,44 @@ def config_from_flags() -> TrainingConfig:
         FLAGS.reconstruction_loss_weight,
         FLAGS.attention_loss_weight,
     )
-    same = ("logdir", "train_file_pattern", "validation_file_pattern",
-            "image_size", "batch_size", "max_iters", "initial_lr",
-            "warmup_steps", "momentum", "clip_norm", "crop_min_area",
-            "shuffle_buffer", "deterministic", "seed", "precision",
-            "replicas", "report_interval", "eval_interval", "save_interval",
-            "eval_batches", "keep_checkpoints")
+    same = (
+        "logdir",
+        "train_file_pattern",
+        "validation_file_pattern",
+        "image_size",
+        "batch_size",
+        "max_iters",
+        "initial_lr",
+        "warmup_steps",
+        "momentum",
+        "clip_norm",
+        "crop_min_area",
+        "shuffle_buffer",
+        "deterministic",
+        "seed",
+        "precision",
+        "replicas",
+        "report_interval",
+        "eval_interval",
+        "save_interval",
+        "eval_batches",
+        "keep_checkpoints",
+    )
     values = {name: getattr(FLAGS, name) for name in same}
     if FLAGS.debug:
-        values |= {"batch_size": 4, "max_iters": 100, "report_interval": 10,
-                   "eval_batches": 1, "save_interval": 1}
+        values |= {
+            "batch_size": 4,
+            "max_iters": 100,
+            "report_interval": 10,
+            "eval_batches": 1,
+            "save_interval": 1,
+        }
     return TrainingConfig(
-        model=model, loss=loss, augment=FLAGS.use_augmentation,
-        images_per_epoch=images, **values,
+        model=model,
+        loss=loss,
+        augment=FLAGS.use_augmentation,
+        images_per_epoch=images,
+        **values,
     )
 
 

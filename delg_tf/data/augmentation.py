@@ -6,6 +6,9 @@ import tensorflow as tf
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 _MIN_COVERED = 0.1
 _MAX_ATTEMPTS = 100
+# Gives the pixels that extraction gets from Pillow. TensorFlow's default is off
+# by a grey level on average, and hardly faster.
+_DCT = "INTEGER_ACCURATE"
 
 
 def normalise(image: tf.Tensor) -> tf.Tensor:
@@ -44,7 +47,9 @@ def training_image(
         max_attempts=_MAX_ATTEMPTS,
     )
     window = tf.concat([begin[:2], extent[:2]], axis=0)
-    crop = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
+    crop = tf.image.decode_and_crop_jpeg(
+        encoded, window, channels=3, dct_method=_DCT
+    )
     crop = tf.image.resize(crop, (size, size), method="area")
     return tf.ensure_shape(normalise(crop), (size, size, 3))
 
@@ -59,6 +64,6 @@ def validation_image(encoded: tf.Tensor, size: int) -> tf.Tensor:
     Returns:
         float32 `[size, size, 3]`, normalised.
     """
-    image = tf.io.decode_jpeg(encoded, channels=3)
+    image = tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT)
     image = tf.image.resize(image, (size, size), method="bilinear")
     return tf.ensure_shape(normalise(image), (size, size, 3))

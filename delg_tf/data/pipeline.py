@@ -51,8 +51,6 @@ def count_records(file_pattern: str) -> int:
     return int(dataset.reduce(zero, lambda count, _: count + 1))
 
 
-
-
 def training_dataset(
     config: PipelineConfig, images_per_epoch: int, first_image: int = 0
 ) -> tf.data.Dataset:
@@ -139,9 +137,7 @@ def _epoch(
     )
 
 
-def _read(
-    record: tf.Tensor, num_classes: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _read(record: tf.Tensor, num_classes: int) -> tuple[tf.Tensor, tf.Tensor]:
     example = parse_example(record)
     label = example["image/class/label"]
     checks = [
@@ -149,7 +145,8 @@ def _read(
             label, message="A record has a negative label."
         ),
         tf.debugging.assert_less(
-            label, tf.constant(num_classes, tf.int64),
+            label,
+            tf.constant(num_classes, tf.int64),
             message=(
                 "A record's label is not below the number of classes, "
                 f"{num_classes}."
@@ -161,11 +158,14 @@ def _read(
 
 
 def _batches(
-    records: tf.data.Dataset, decode: object, config: PipelineConfig,
+    records: tf.data.Dataset,
+    decode: object,
+    config: PipelineConfig,
     drop_remainder: bool,
 ) -> tf.data.Dataset:
     dataset = records.map(
-        decode, num_parallel_calls=tf.data.AUTOTUNE,
+        decode,
+        num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=config.deterministic,
     )
     dataset = dataset.batch(config.batch_size, drop_remainder=drop_remainder)

@@ -44,8 +44,10 @@ class Attention(keras.layers.Layer):
         self.synchronized_bn = synchronized_bn
         self.hidden = keras.layers.Conv2D(hidden_dim, 1, name="hidden")
         self.norm = keras.layers.BatchNormalization(
-            momentum=bn_momentum, epsilon=bn_epsilon,
-            synchronized=synchronized_bn, name="norm",
+            momentum=bn_momentum,
+            epsilon=bn_epsilon,
+            synchronized=synchronized_bn,
+            name="norm",
         )
         self.score = keras.layers.Conv2D(1, 1, name="score", dtype="float32")
 

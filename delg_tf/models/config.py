@@ -59,16 +59,27 @@ class DelgConfig:
     bn_epsilon: float = 1e-3
 
     def __post_init__(self) -> None:
-        """Checks the fields that no layer checks."""
+        """Checks all fields but `backbone`, which `resnet` knows.
+
+        Raises:
+            InputError: a field is out of range.
+        """
         _one_of("stride_position", self.stride_position, STRIDE_POSITIONS)
         _one_of("stem", self.stem, (None, *STEMS))
         _one_of("local_stride", self.local_stride, (16, 32))
-        for name in ("num_classes", "embedding_dim", "autoencoder_dim"):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"`{name}` must be positive. Received: "
-                    f"{getattr(self, name)}"
-                )
+        least = {
+            "num_classes": 2,
+            "gem_power": 1,
+            "embedding_dim": 1,
+            "attention_dim": 1,
+            "autoencoder_dim": 1,
+        }
+        for name, minimum in least.items():
+            _check(self, name, getattr(self, name) >= minimum, f">= {minimum}")
+        scale_ok = self.scale_init is None or self.scale_init > 0
+        _check(self, "scale_init", scale_ok, "> 0")
+        _check(self, "bn_momentum", 0 <= self.bn_momentum < 1, "in [0, 1)")
+        _check(self, "bn_epsilon", self.bn_epsilon > 0, "> 0")
 
     @property
     def stem_kind(self) -> str:
@@ -101,4 +112,11 @@ def _one_of(name: str, value: object, allowed: tuple) -> None:
     if value not in allowed:
         raise InputError(
             f"`{name}` must be one of {allowed}. Received: {value!r}"
+        )
+
+
+def _check(config: DelgConfig, name: str, right: bool, condition: str) -> None:
+    if not right:
+        raise InputError(
+            f"`{name}` must be {condition}. Received: {getattr(config, name)}"
         )

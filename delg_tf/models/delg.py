@@ -39,8 +39,11 @@ class Delg(keras.Model):
             config.embedding_dim, name="whitening", dtype="float32"
         )
         self.attention = Attention(
-            config.attention_dim, config.bn_momentum, config.bn_epsilon,
-            config.synchronized_bn, name="attention",
+            config.attention_dim,
+            config.bn_momentum,
+            config.bn_epsilon,
+            config.synchronized_bn,
+            name="attention",
         )
         self.autoencoder = (
             Autoencoder(config.autoencoder_dim, name="autoencoder")
@@ -48,7 +51,9 @@ class Delg(keras.Model):
             else None
         )
         self.global_head = CosineHead(
-            config.num_classes, config.scale_init, config.learn_scale,
+            config.num_classes,
+            config.scale_init,
+            config.learn_scale,
             name="global_head",
         )
         self.local_head = keras.layers.Dense(

@@ -95,8 +95,11 @@ def _through(
     field = inputs[0]
     if isinstance(layer, keras.layers.Conv2D):
         return _window(
-            field, layer.kernel_size[axis], layer.strides[axis],
-            layer.padding, layer.dilation_rate[axis],
+            field,
+            layer.kernel_size[axis],
+            layer.strides[axis],
+            layer.padding,
+            layer.dilation_rate[axis],
         )
     if isinstance(layer, keras.layers.MaxPooling2D):
         return _window(
@@ -125,7 +128,10 @@ def _through(
 
 
 def _window(
-    field: ReceptiveField, kernel: int, stride: int, padding: str,
+    field: ReceptiveField,
+    kernel: int,
+    stride: int,
+    padding: str,
     dilation: int = 1,
 ) -> ReceptiveField:
     """Receptive field behind a sliding window."""

@@ -45,8 +45,8 @@ ARCHITECTURES = {
     "resnet50": Architecture((3, 4, 6, 3)),
     "resnet101": Architecture((3, 4, 23, 3)),
     "resnet152": Architecture((3, 8, 36, 3)),
-    # The same family at 1/40 of R50's work, for the demonstration and tests.
-    "resnet_small": Architecture((1, 2, 2, 1), width=24),
+    # The same family at 1/100 of R50's work, for the demonstration and tests.
+    "resnet_small": Architecture((1, 1, 2, 1), width=16),
 }
 
 
@@ -62,8 +62,14 @@ class _Builder:
         self.config = config
 
     def conv_bn(
-        self, x: tf.Tensor, filters: int, kernel: int, stride: int, name: str,
-        relu: bool = True, same: bool = False,
+        self,
+        x: tf.Tensor,
+        filters: int,
+        kernel: int,
+        stride: int,
+        name: str,
+        relu: bool = True,
+        same: bool = False,
     ) -> tf.Tensor:
         """Convolution, batch normalisation, optional ReLU.
 
@@ -77,8 +83,13 @@ class _Builder:
         else:
             padding = "same"
         x = keras.layers.Conv2D(
-            filters, kernel, stride, padding, use_bias=False,
-            kernel_initializer="he_normal", name=f"{name}_conv",
+            filters,
+            kernel,
+            stride,
+            padding,
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"{name}_conv",
         )(x)
         x = keras.layers.BatchNormalization(
             momentum=self.config.bn_momentum,
@@ -129,8 +140,11 @@ class _Builder:
         strided = depth if last else 1
         for unit in range(1, depth + 1):
             x = self.unit(
-                x, width, stride if unit == strided else 1,
-                f"{name}_unit{unit}", project=unit == 1,
+                x,
+                width,
+                stride if unit == strided else 1,
+                f"{name}_unit{unit}",
+                project=unit == 1,
             )
         return x
 
@@ -158,7 +172,10 @@ def build_trunk(config: DelgConfig) -> keras.Model:
     outputs = {}
     for stage, stride in enumerate(_trunk_strides(config)):
         x = builder.stage(
-            x, size.width * 2**stage, size.depths[stage], stride,
+            x,
+            size.width * 2**stage,
+            size.depths[stage],
+            stride,
             f"block{stage + 1}",
         )
         outputs[f"block{stage + 1}"] = x
@@ -186,8 +203,11 @@ def build_conv5(config: DelgConfig) -> keras.Model:
     size = ARCHITECTURES[config.backbone]
     inputs = keras.Input((None, None, 16 * size.width), name="conv5_input")
     block4 = builder.stage(
-        inputs, size.width * 8, size.depths[3],
-        2 if config.stride_position == "first_unit_3x3" else 1, "block4",
+        inputs,
+        size.width * 8,
+        size.depths[3],
+        2 if config.stride_position == "first_unit_3x3" else 1,
+        "block4",
     )
     return keras.Model(inputs, block4, name="conv5")
 

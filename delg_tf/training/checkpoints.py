@@ -14,8 +14,17 @@ from delg_tf.training.config import TrainingConfig
 _FOLDER = "delf_tf2-ckpt"
 _CONFIG_FILE = "run.json"
 # What the position in the data and the schedule depend on.
-_FIXED = ("batch_size", "seed", "max_iters", "initial_lr", "warmup_steps",
-          "image_size")
+_FIXED = (
+    "batch_size",
+    "seed",
+    "max_iters",
+    "initial_lr",
+    "warmup_steps",
+    "image_size",
+    "augment",
+    "crop_min_area",
+    "shuffle_buffer",
+)
 
 
 class Checkpoints:
@@ -40,9 +49,7 @@ class Checkpoints:
         optimizer: keras.optimizers.Optimizer,
     ):
         self._check_same_run(config)
-        self._checkpoint = tf.train.Checkpoint(
-            model=model, optimizer=optimizer
-        )
+        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             str(pathlib.Path(config.logdir) / _FOLDER),
@@ -82,10 +89,16 @@ class Checkpoints:
         }
         if path.exists():
             previous = read_json(path)
-            different = sorted(
-                key for key in previous["model"]
-                if previous["model"][key] != run["model"].get(key)
-            )
+            try:
+                different = sorted(
+                    key
+                    for key, value in previous["model"].items()
+                    if value != run["model"].get(key)
+                )
+            except (AttributeError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"{path} is damaged. Choose another --logdir or remove it."
+                ) from error
             if different:
                 raise InputError(
                     f"{config.logdir} holds a run of another network: "
@@ -96,7 +109,9 @@ class Checkpoints:
                 if previous.get(name) != run[name]:
                     logging.warning(
                         "%s was %s in this --logdir and is now %s: the run "
-                        "will not equal an uninterrupted one.", name,
-                        previous.get(name), run[name],
+                        "will not equal an uninterrupted one.",
+                        name,
+                        previous.get(name),
+                        run[name],
                     )
         write_json(path, run)

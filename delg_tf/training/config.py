@@ -81,16 +81,34 @@ class TrainingConfig:
             InputError: a field is out of range.
         """
         least = {
-            "image_size": 32, "batch_size": 1, "max_iters": 0,
-            "warmup_steps": 0, "shuffle_buffer": 1, "report_interval": 1,
-            "eval_interval": 1, "save_interval": 1, "eval_batches": 1,
-            "keep_checkpoints": 1, "clip_norm": 0, "initial_lr": 0,
+            "image_size": 32,
+            "batch_size": 1,
+            "max_iters": 0,
+            "warmup_steps": 0,
+            "shuffle_buffer": 1,
+            "report_interval": 1,
+            "eval_interval": 1,
+            "save_interval": 1,
+            "eval_batches": 1,
+            "keep_checkpoints": 1,
+            "clip_norm": 0,
+            "initial_lr": 0,
             "momentum": 0,
+            "seed": 0,
+            "replicas": 1,
+            "images_per_epoch": 1,
+            "stop_at": 1,
         }
         for name, minimum in least.items():
-            if getattr(self, name) < minimum:
+            value = getattr(self, name)
+            if value is not None and value < minimum:
                 raise InputError(
-                    f"`{name}` must be at least {minimum}. Received: "
+                    f"`{name}` must be at least {minimum}. Received: {value}"
+                )
+        for name, end in {"momentum": 1, "seed": 2**32}.items():
+            if getattr(self, name) >= end:
+                raise InputError(
+                    f"`{name}` must be less than {end}. Received: "
                     f"{getattr(self, name)}"
                 )
         if not 0 < self.crop_min_area <= 1:

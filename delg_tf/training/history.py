@@ -16,8 +16,9 @@ class History:
 
     def __init__(self, logdir: str | os.PathLike, first_step: int):
         self._path = pathlib.Path(logdir) / "history.jsonl"
-        kept = [row for row in read_history(logdir)
-                if row["step"] <= first_step]
+        kept = [
+            row for row in read_history(logdir) if row["step"] <= first_step
+        ]
         self._path.write_text(
             "".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8"
         )

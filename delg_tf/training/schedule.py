@@ -25,6 +25,7 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Returns the rate of step `step`, counted from 0; float32 scalar."""
         step = tf.cast(step, tf.float32)
         warmup = tf.minimum(1.0, (step + 1) / (self.warmup_steps + 1))
         left = tf.maximum(0.0, 1 - step / max(self.total_steps, 1))

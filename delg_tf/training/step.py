@@ -7,7 +7,6 @@ from delg_tf.models.delg import Delg
 from delg_tf.training.losses.total import LossConfig, delg_losses
 
 
-
 class TrainStep:
     """Computes losses and updates the weights.
 
@@ -71,8 +70,12 @@ class TrainStep:
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
             losses = delg_losses(
-                outputs, labels, model.global_head.scale, self._loss,
-                self._loss.margin, self._batch_size,
+                outputs,
+                labels,
+                model.global_head.scale,
+                self._loss,
+                self._loss.margin,
+                self._batch_size,
             )
         variables = model.trainable_variables
         gradients = tape.gradient(losses["total"], variables)
@@ -131,8 +134,12 @@ class EvalStep:
     ) -> dict[str, tf.Tensor]:
         outputs = self._model(images, training=False)
         sums = delg_losses(
-            outputs, labels, self._model.global_head.scale, self._loss,
-            margin=0.0, global_batch=1,
+            outputs,
+            labels,
+            self._model.global_head.scale,
+            self._loss,
+            margin=0.0,
+            global_batch=1,
         )
         sums |= _accuracies(outputs, labels, 1)
         return sums | {"images": tf.cast(tf.shape(labels)[0], tf.float32)}

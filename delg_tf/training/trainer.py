@@ -1,5 +1,6 @@
 """The training loop."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -19,6 +20,7 @@ from delg_tf.data.pipeline import (
     training_dataset,
     validation_dataset,
 )
+from delg_tf.data.records import find_record_files
 from delg_tf.models.delg import Delg
 from delg_tf.training.checkpoints import Checkpoints
 from delg_tf.training.config import PRECISIONS, TrainingConfig
@@ -28,8 +30,10 @@ from delg_tf.training.schedule import LinearDecay
 from delg_tf.training.step import EvalStep, TrainStep
 from delg_tf.training.summaries import Summaries
 from delg_tf.training.trained_model import (
+    MODEL_FILE,
     AttentionStatistics,
     ModelRecord,
+    load_record,
     save_trained_model,
 )
 
@@ -52,7 +56,6 @@ class Trainer:
     ):
         self.config = config
         keras.utils.set_random_seed(config.seed)
-        keras.mixed_precision.set_global_policy(PRECISIONS[config.precision])
         self.strategy = strategy or make_strategy(config.replicas)
         replicas = self.strategy.num_replicas_in_sync
         if config.batch_size % replicas:
@@ -63,7 +66,7 @@ class Trainer:
         self._schedule = LinearDecay(
             config.initial_lr, config.max_iters, config.warmup_steps
         )
-        with self.strategy.scope():
+        with self.strategy.scope(), _precision(config.precision):
             self.model = Delg(config.model)
             self.model.build_variables()
             self.optimizer = keras.optimizers.SGD(
@@ -71,15 +74,18 @@ class Trainer:
             )
             self.optimizer.build(self.model.trainable_variables)
         self._train_step = TrainStep(
-            self.model, self.optimizer, self.strategy, config.loss,
-            config.batch_size, config.clip_norm,
+            self.model,
+            self.optimizer,
+            self.strategy,
+            config.loss,
+            config.batch_size,
+            config.clip_norm,
         )
         self._eval_step = EvalStep(self.model, self.strategy, config.loss)
         self._images_per_epoch = config.images_per_epoch or count_records(
             config.train_file_pattern
         )
         self._checkpoints = Checkpoints(config, self.model, self.optimizer)
-        self._summaries = Summaries(config.logdir, self.model)
 
     @property
     def step(self) -> int:
@@ -96,8 +102,11 @@ class Trainer:
             The record of the finished model; None if `stop_at` came first.
         """
         self._checkpoints.restore()
+        if (record := self._finished()) is not None:
+            return record
         config = self.config
         last = min(config.max_iters, config.stop_at or config.max_iters)
+        self._summaries = Summaries(config.logdir, self.model)
         history = History(config.logdir, self.step)
         start = time.monotonic()
         with Progress(
@@ -111,7 +120,9 @@ class Trainer:
                     history.add(step, "train", values)
                     pictures = self._local(images)
                     history.add(
-                        step, "network", self._summaries.pictures(step, pictures)
+                        step,
+                        "network",
+                        self._summaries.pictures(step, pictures),
                     )
                     progress.advance(note=_note(values))
                 else:
@@ -131,7 +142,7 @@ class Trainer:
             self._pipeline(config.train_file_pattern, config.augment),
             self._images_per_epoch,
             first_image=self.step * config.batch_size,
-        ).take(last - self.step)
+        ).take(max(0, last - self.step))
         distributed = self.strategy.experimental_distribute_dataset(dataset)
         with _data_errors(config.train_file_pattern):
             yield from distributed
@@ -139,9 +150,15 @@ class Trainer:
     def _pipeline(self, pattern: str, augment: bool) -> PipelineConfig:
         config = self.config
         return PipelineConfig(
-            pattern, config.model.num_classes, config.image_size,
-            config.batch_size, augment, config.crop_min_area,
-            config.shuffle_buffer, config.seed, config.deterministic,
+            pattern,
+            config.model.num_classes,
+            config.image_size,
+            config.batch_size,
+            augment,
+            config.crop_min_area,
+            config.shuffle_buffer,
+            config.seed,
+            config.deterministic,
         )
 
     def _local(self, value: object) -> tf.Tensor:
@@ -185,9 +202,20 @@ class Trainer:
         values = {key: value / images for key, value in sums.items()}
         self._summaries.validation(step, values)
         history.add(step, "validation", values)
-        logging.info(
-            "Validation at step %d: %s", step, _note(values)
-        )
+        logging.info("Validation at step %d: %s", step, _note(values))
+
+    def _finished(self) -> ModelRecord | None:
+        """The record that an earlier run to the same end has left."""
+        config = self.config
+        path = pathlib.Path(config.logdir) / MODEL_FILE
+        if self.step < config.max_iters or not path.is_file():
+            return None
+        record = load_record(config.logdir)
+        # Another number belongs to the end before a prolongation.
+        if record.training.get("max_iters") != config.max_iters:
+            return None
+        logging.info("%s is finished already.", config.logdir)
+        return record
 
     def _finish(self, seconds: float) -> ModelRecord:
         """Measures the attention thresholds and saves the model."""
@@ -204,7 +232,8 @@ class Trainer:
         self._summaries.close()
         logging.info(
             "Saved %s; attention: median %.4g, 75th percentile %.4g.",
-            pathlib.Path(config.logdir), record.attention.median,
+            pathlib.Path(config.logdir),
+            record.attention.median,
             record.attention.percentile_75,
         )
         return record
@@ -231,22 +260,26 @@ class Trainer:
             )
 
 
-class _data_errors:  # noqa: N801 (reads as a function)
+@contextlib.contextmanager
+def _data_errors(pattern: str) -> Iterator[None]:
     """Turns TensorFlow's errors about records into clear ones."""
+    try:
+        yield
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+        raise InputError(
+            f"A record of {pattern} is damaged or does not fit: {error.message}"
+        ) from error
 
-    def __init__(self, pattern: str):
-        self._pattern = pattern
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type, error: Exception, trace: object) -> None:
-        data_errors = (tf.errors.InvalidArgumentError, tf.errors.DataLossError)
-        if kind is not None and issubclass(kind, data_errors):
-            raise InputError(
-                f"A record of {self._pattern} is damaged or does not fit: "
-                f"{error.message}"
-            ) from error
+@contextlib.contextmanager
+def _precision(name: str) -> Iterator[None]:
+    """Layers made in the block compute in this precision."""
+    previous = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(PRECISIONS[name])
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(previous)
 
 
 def _note(values: dict[str, float]) -> str:
@@ -271,5 +304,15 @@ def train(config: TrainingConfig) -> ModelRecord | None:
         InputError: the records, the flags or an earlier run in `logdir` do
             not fit.
     """
-    pathlib.Path(config.logdir).mkdir(parents=True, exist_ok=True)
+    # Found out before the network is built and the first steps are made.
+    for pattern in (config.train_file_pattern, config.validation_file_pattern):
+        if pattern is not None:
+            find_record_files(pattern)
+    try:
+        pathlib.Path(config.logdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {config.logdir} cannot be made: {error.strerror}. "
+            "Choose another --logdir."
+        ) from error
     return Trainer(config).run()

@@ -30,9 +30,7 @@ def add_angular_margin(
         ValueError: the margin is out of range.
     """
     if not 0 <= margin < math.pi / 2:
-        raise ValueError(
-            f"`margin` must be in [0, pi / 2). Received: {margin}"
-        )
+        raise ValueError(f"`margin` must be in [0, pi / 2). Received: {margin}")
     cosines = tf.cast(cosines, tf.float32)
     if margin == 0:
         return cosines
@@ -40,8 +38,9 @@ def add_angular_margin(
     shifted = cosines * math.cos(margin) - sine * math.sin(margin)
     # theta <= pi - m; cosines fall as angles grow.
     shifted = tf.where(cosines >= -math.cos(margin), shifted, cosines)
-    is_true = tf.one_hot(labels, cosines.shape[1], on_value=True,
-                         off_value=False, dtype=tf.bool)
+    is_true = tf.one_hot(
+        labels, cosines.shape[1], on_value=True, off_value=False, dtype=tf.bool
+    )
     return tf.where(is_true, shifted, cosines)
 
 

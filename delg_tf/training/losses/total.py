@@ -1,9 +1,11 @@
 """The sum that DELG minimises."""
 
 import dataclasses
+import math
 
 import tensorflow as tf
 
+from delg_tf.common.errors import InputError
 from delg_tf.training.losses.arcface import arcface_loss
 from delg_tf.training.losses.attention import attention_loss
 from delg_tf.training.losses.reconstruction import reconstruction_loss
@@ -22,6 +24,23 @@ class LossConfig:
     margin: float = 0.1
     reconstruction_weight: float = 10.0
     attention_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks ranges.
+
+        Raises:
+            InputError: a field is out of range.
+        """
+        if not 0 <= self.margin < math.pi / 2:
+            raise InputError(
+                f"`margin` must be in [0, pi / 2). Received: {self.margin}"
+            )
+        for name in ("reconstruction_weight", "attention_weight"):
+            if getattr(self, name) < 0:
+                raise InputError(
+                    f"`{name}` must not be negative. Received: "
+                    f"{getattr(self, name)}"
+                )
 
 
 def delg_losses(
