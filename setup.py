@@ -30,6 +30,7 @@ setuptools.setup(
         "absl-py>=2.1",
         "faiss-cpu>=1.9",
         "jinja2>=3.1",
+        "markupsafe>=2.1",
         "matplotlib>=3.8",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10",

@@ -1,5 +1,6 @@
 """How every command line starts and ends."""
 
+import logging as std_logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -9,23 +10,31 @@ from delg_tf.common.errors import InputError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parses the flags and runs `main`; bad input ends with code 1.
+    """Parses the flags and runs `main`.
+
+    Bad input, and files that cannot be read or written, end with a message
+    and code 1.
 
     Args:
         main: takes no arguments; reads its flags from `absl.flags.FLAGS`.
     """
+
     def guarded(arguments: Sequence[str]) -> int:
         if len(arguments) > 1:
             print(
                 f"error: unexpected argument {arguments[1]!r}; flags are "
-                "written --name=value.", file=sys.stderr,
+                "written --name=value.",
+                file=sys.stderr,
             )
             return 1
         logging.set_verbosity(logging.INFO)
         logging.use_absl_handler()
+        # TensorFlow has a handler of its own: its lines would come twice.
+        std_logging.getLogger("tensorflow").setLevel(std_logging.WARNING)
         try:
             main()
-        except InputError as error:
+        # OSError: a folder may not be written to, the disk is full, ...
+        except (InputError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         return 0

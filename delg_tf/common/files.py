@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
+import uuid
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -30,19 +30,15 @@ def atomic_write(path: PathLike, mode: str = "wb") -> Iterator[IO]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".partial"
-    )
+    # Not mkstemp, whose files are private: the umask, which gives the usual
+    # permissions, cannot be read without setting it for all threads.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.partial")
     encoding = None if "b" in mode else "utf-8"
     try:
-        with os.fdopen(handle, mode, encoding=encoding) as file:
+        with open(temporary, mode.replace("w", "x"), encoding=encoding) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; give back what open() would have given.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -87,9 +83,7 @@ def existing_file(path: PathLike, what: str = "file") -> pathlib.Path:
     return path
 
 
-def existing_directory(
-    path: PathLike, what: str = "directory"
-) -> pathlib.Path:
+def existing_directory(path: PathLike, what: str = "directory") -> pathlib.Path:
     """Returns `path` if it is a directory.
 
     Args:
@@ -123,6 +117,6 @@ def refuse_existing(path: PathLike, overwrite: bool = False) -> pathlib.Path:
 def sha256(path: PathLike) -> str:
     """Returns the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
-            hashlib, "file_digest"
-        ) else hashlib.sha256(file.read()).hexdigest()
+        if hasattr(hashlib, "file_digest"):  # From Python 3.11.
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(file.read()).hexdigest()

@@ -44,8 +44,12 @@ class Progress:
         self._bar = None
         if sys.stderr.isatty():
             self._bar = tqdm.tqdm(
-                total=total, initial=done, desc=title, unit=unit,
-                dynamic_ncols=True, smoothing=0.05,
+                total=total,
+                initial=done,
+                desc=title,
+                unit=unit,
+                dynamic_ncols=True,
+                smoothing=0.05,
             )
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -64,8 +68,14 @@ class Progress:
         rate = (self._done - self._first) / seconds
         left = (self._total - self._done) / rate if rate > 0 else float("nan")
         logging.info(
-            "%s: %d/%d, %.1f %s/s, %.0f s left%s", self._title, self._done,
-            self._total, rate, self._unit, left, f" ({note})" if note else "",
+            "%s: %d/%d, %.1f %s/s, %.0f s left%s",
+            self._title,
+            self._done,
+            self._total,
+            rate,
+            self._unit,
+            left,
+            f" ({note})" if note else "",
         )
 
     @property
@@ -82,8 +92,12 @@ class Progress:
             self._bar.close()
         elif exception[0] is None:
             logging.info(
-                "%s: %d %s in %.1f s (%.1f %s/s)", self._title, self._done,
-                _plural(self._unit), time.monotonic() - self._start, self.rate,
+                "%s: %d %s in %.1f s (%.1f %s/s)",
+                self._title,
+                self._done,
+                _plural(self._unit),
+                time.monotonic() - self._start,
+                self.rate,
                 self._unit,
             )
 
@@ -93,7 +107,9 @@ def _plural(unit: str) -> str:
 
 
 def track(
-    items: Iterable[T], title: str, unit: str = "item",
+    items: Iterable[T],
+    title: str,
+    unit: str = "item",
     total: int | None = None,
 ) -> Iterator[T]:
     """Yields the items, counting each as done when the next is asked for."""

@@ -1,5 +1,6 @@
 """Reading of extraction configurations (text `DelfConfig` messages)."""
 
+import math
 import pathlib
 
 from google.protobuf import text_format
@@ -37,31 +38,31 @@ def load_config(
 
 
 def _check(config: delf_config_pb2.DelfConfig, path: pathlib.Path) -> None:
-    local = config.delf_local_config
+    scales = config.image_scales
     indices = config.delf_global_config.image_scales_ind
-    problems = {
-        "`model_path` is missing": not config.model_path,
-        "`image_scales` is empty": not config.image_scales,
-        "`image_scales` must be positive": any(
-            scale <= 0 for scale in config.image_scales
+    features = config.delf_local_config.max_feature_num
+    checks = {
+        "`model_path` is missing": bool(config.model_path),
+        "`image_scales` is empty": bool(scales),
+        "`image_scales` must be positive numbers": all(
+            0 < scale < math.inf for scale in scales
         ),
-        "one of `use_local_features` and `use_global_features` must be true": not (
+        "one of `use_local_features` and `use_global_features` must be true": (
             config.use_local_features or config.use_global_features
         ),
-        "`image_scales_ind` must be indices of `image_scales`": any(
-            not 0 <= index < len(config.image_scales) for index in indices
+        "`image_scales_ind` must be indices of `image_scales`, from 0": all(
+            0 <= index < len(scales) for index in indices
         ),
-        "`max_feature_num` must be positive": config.use_local_features
-        and local.max_feature_num < 1,
-        "`min_image_size` is larger than `max_image_size`": 0
-        <= config.max_image_size
-        < config.min_image_size,
+        "`max_feature_num` must be positive": (
+            features > 0 or not config.use_local_features
+        ),
+        "`min_image_size` is larger than `max_image_size`": (
+            config.max_image_size < 0
+            or config.min_image_size <= config.max_image_size
+        ),
+        "only models with TF2 signatures are read; set `is_tf2_exported: "
+        "true` if this is one": config.is_tf2_exported,
     }
-    for problem, holds in problems.items():
-        if holds:
+    for problem, passed in checks.items():
+        if not passed:
             raise InputError(f"{path}: {problem}.")
-    if not config.is_tf2_exported:
-        raise InputError(
-            f"{path}: only models with TF2 signatures are read; set "
-            "`is_tf2_exported: true` if this is one."
-        )

@@ -11,7 +11,10 @@ from delg_tf.export.metadata import ExportMetadata, load_metadata
 from delg_tf.extraction.images import LoadedImage, resize_image
 from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.extraction.post_processing import (
-    aggregate_scales, load_pca, post_process,
+    Pca,
+    aggregate_scales,
+    load_pca,
+    post_process,
 )
 from delg_tf.protos import delf_config_pb2
 
@@ -53,17 +56,23 @@ class Extractor:
                 "saved_model.pb). tools/export_model.py makes one."
             )
         # Kept alive: the signature alone does not own its variables.
-        self._model = tf.saved_model.load(str(path))
-        self._run = self._model.signatures["serving_default"]
+        try:
+            self._model = tf.saved_model.load(str(path))
+            self._run = self._model.signatures["serving_default"]
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise InputError(
+                f"The model {path} cannot be loaded, or has no signature "
+                f"'serving_default': {error}"
+            ) from error
         self.metadata: ExportMetadata | None = load_metadata(path)
         self._check_signature(path)
         self._threshold = self._score_threshold(path)
         local, globl = config.delf_local_config, config.delf_global_config
         self._local_pca = self._global_pca = None
         if config.use_local_features and local.use_pca:
-            self._local_pca = load_pca(local.pca_parameters)
+            self._local_pca = self._load_pca(local, "features")
         if config.use_global_features and globl.use_pca:
-            self._global_pca = load_pca(globl.pca_parameters)
+            self._global_pca = self._load_pca(globl, "global_descriptors")
 
     def extract(self, image: LoadedImage) -> ImageFeatures:
         """Extracts the features of one image.
@@ -114,7 +123,9 @@ class Extractor:
         return {name: values[name] for name in wanted}
 
     def _local_features(
-        self, outputs: dict[str, tf.Tensor], factors: tuple[float, float],
+        self,
+        outputs: dict[str, tf.Tensor],
+        factors: tuple[float, float],
         offset: tuple[int, int],
     ) -> LocalFeatures:
         boxes = outputs["boxes"].numpy()
@@ -149,6 +160,21 @@ class Extractor:
         """Whether locations follow the official code's convention."""
         return self.metadata is None or self.metadata.keypoints == "official"
 
+    def _load_pca(
+        self,
+        config: delf_config_pb2.DelfLocalFeatureConfig
+        | delf_config_pb2.DelfGlobalFeatureConfig,
+        output: str,
+    ) -> Pca:
+        pca = load_pca(config.pca_parameters)
+        depth = self._run.structured_outputs[output].shape[-1]
+        if depth not in (None, len(pca.mean)):
+            raise InputError(
+                f"{config.pca_parameters.mean_path} is for descriptors of "
+                f"{len(pca.mean)} numbers; the model's {output} have {depth}."
+            )
+        return pca
+
     def _check_signature(self, path: pathlib.Path) -> None:
         given = self._run.structured_outputs
         config = self._config
@@ -165,7 +191,10 @@ class Extractor:
 
     def _score_threshold(self, path: pathlib.Path) -> float:
         local = self._config.delf_local_config
-        if local.use_model_score_threshold == _Thresholds.NONE:
+        if (
+            local.use_model_score_threshold == _Thresholds.NONE
+            or not self._config.use_local_features
+        ):
             return local.score_threshold
         if self.metadata is None:
             raise InputError(

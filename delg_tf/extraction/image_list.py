@@ -5,7 +5,9 @@ import pathlib
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import (
-    PathLike, existing_directory, existing_file,
+    PathLike,
+    existing_directory,
+    existing_file,
 )
 from delg_tf.data.revisited import load_ground_truth
 from delg_tf.extraction.images import EXTENSIONS
@@ -35,7 +37,8 @@ def images_in_folder(directory: PathLike) -> list[ImageItem]:
     """
     directory = existing_directory(directory, "image folder")
     paths = sorted(
-        path for path in directory.rglob("*")
+        path
+        for path in directory.rglob("*")
         if path.suffix.lower() in EXTENSIONS and path.is_file()
     )
     if not paths:
@@ -59,12 +62,19 @@ def images_in_list(
     Raises:
         InputError: the list is missing or empty, or names are not unique.
     """
-    lines = existing_file(list_path, "image list").read_text(
-        encoding="utf-8"
-    ).splitlines()
-    paths = [pathlib.Path(line.strip()) for line in lines if line.strip()]
+    path = existing_file(list_path, "image list")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error}") from error
+    paths = []
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if line and not pathlib.Path(line).name:
+            raise InputError(f"{path}, line {number}: {line!r} is no file.")
+        if line:
+            paths.append(pathlib.Path(line))
     if not paths:
-        raise InputError(f"The image list {list_path} is empty.")
+        raise InputError(f"The image list {path} is empty.")
     base = pathlib.Path(directory or "")
     return _unique(
         # Files of an absolute path are named by their last part, as the
@@ -104,7 +114,8 @@ def images_of_dataset(
         ]
     return [
         ImageItem(
-            name, directory / f"{name}.jpg",
+            name,
+            directory / f"{name}.jpg",
             query.bbx if crop_queries else None,
         )
         for name, query in zip(truth.query_names, truth.queries)

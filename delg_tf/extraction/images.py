@@ -49,10 +49,12 @@ def load_image(
     try:
         with Image.open(path) as image:
             image = ImageOps.exif_transpose(image).convert("RGB")
-    except (
-        OSError, ValueError, SyntaxError, Image.DecompressionBombError,
-    ) as error:
-        raise UnreadableImageError(str(error)) from error
+    except Exception as error:
+        # On damaged files Pillow's decoders raise nearly anything: OSError,
+        # SyntaxError, struct.error, IndexError, ...
+        raise UnreadableImageError(
+            str(error) or type(error).__name__
+        ) from error
     if box is None:
         return LoadedImage(np.asarray(image))
     x1, y1, x2, y2 = (round(value) for value in box)

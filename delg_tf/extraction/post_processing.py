@@ -39,7 +39,10 @@ def load_pca(parameters: delf_config_pb2.DelfPcaParameters) -> Pca:
     """
     for name in ("mean_path", "projection_matrix_path", "pca_dim"):
         if not parameters.HasField(name):
-            raise InputError(f"`pca_parameters` needs `{name}`.")
+            raise InputError(
+                f"`pca_parameters` needs `{name}`; without a PCA set "
+                "`use_pca: false`."
+            )
     dim = parameters.pca_dim
     mean = read_datum(parameters.mean_path).ravel()
     matrix = read_datum(parameters.projection_matrix_path)

@@ -14,11 +14,14 @@ from delg_tf.common.files import PathLike, atomic_write
 from delg_tf.common.progress import Progress
 from delg_tf.extraction.extractor import Extractor, ImageFeatures
 from delg_tf.extraction.feature_io import (
-    write_global_descriptor, write_local_features,
+    write_global_descriptor,
+    write_local_features,
 )
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import (
-    LoadedImage, UnreadableImageError, load_image,
+    LoadedImage,
+    UnreadableImageError,
+    load_image,
 )
 from delg_tf.protos import delf_config_pb2
 
@@ -74,7 +77,8 @@ def extract_images(
     """
     output = pathlib.Path(output_dir)
     todo = [
-        item for item in items
+        item
+        for item in items
         if not all(path.exists() for path in _files(config, output, item))
     ]
     skipped: list[tuple[str, str]] = []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import faiss
 import numpy as np
 
+from delg_tf.common.atomic_directory import atomic_directory
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import (
     PathLike,
@@ -16,7 +17,6 @@ from delg_tf.common.files import (
     read_json,
     write_json,
 )
-from delg_tf.common.atomic_directory import atomic_directory
 
 FORMAT = "delg_tf.global_index"
 VERSION = 1

@@ -12,15 +12,22 @@ import numpy as np
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import (
-    PathLike, atomic_write, read_json, write_json,
+    PathLike,
+    atomic_write,
+    read_json,
+    write_json,
 )
 from delg_tf.common.progress import Progress
 from delg_tf.data.revisited import (
-    RevisitedGroundTruth, RevisitedQuery, save_ground_truth,
+    RevisitedGroundTruth,
+    RevisitedQuery,
+    save_ground_truth,
 )
 from delg_tf.data.synthetic import camera
 from delg_tf.data.synthetic.landmarks import (
-    Landmark, compose_scenes, cut_regions,
+    Landmark,
+    compose_scenes,
+    cut_regions,
 )
 from delg_tf.data.synthetic.photographs import Photograph, load_photographs
 
@@ -174,15 +181,17 @@ def _plan_train(
                 clean.append(image_id)
         clean_rows.append([landmark_id, " ".join(clean)])
     _write_csv(root / "train.csv", ["id", "url", "landmark_id"], rows)
+    _write_csv(root / "train_clean.csv", ["landmark_id", "images"], clean_rows)
     _write_csv(
-        root / "train_clean.csv", ["landmark_id", "images"], clean_rows
-    )
-    _write_csv(
-        root / "train_label_to_category.csv", ["landmark_id", "category"],
+        root / "train_label_to_category.csv",
+        ["landmark_id", "category"],
         [[7 * i + 3, landmark.name] for i, landmark in enumerate(landmarks)],
     )
-    return shots, {"landmarks": len(landmarks), "regions": len(regions),
-                   "images": len(shots)}
+    return shots, {
+        "landmarks": len(landmarks),
+        "regions": len(regions),
+        "images": len(shots),
+    }
 
 
 def _plan_test(
@@ -200,9 +209,11 @@ def _plan_test(
 
     def add(name: str, landmark: Landmark | None, kind: camera.Conditions):
         path = root / "jpg" / f"{name}.jpg"
-        shots.append(_Shot(path, landmark, kind, _TEST_SIZES,
-                           f"{root.name}/{name}"))
+        shots.append(
+            _Shot(path, landmark, kind, _TEST_SIZES, f"{root.name}/{name}")
+        )
 
+    labels = []
     for number, landmark in enumerate(landmarks):
         ids = {}
         for kind, conditions, count in (
@@ -216,25 +227,52 @@ def _plan_test(
                 add(name, landmark, conditions)
                 index_names.append(name)
             ids[kind] = np.arange(first, len(index_names))
+        labels.append(ids)
         for view in range(config.queries):
             name = f"landmark{number:03d}_query{view}"
             add(name, landmark, camera.QUERY)
             query_names.append(name)
-            queries.append(RevisitedQuery(bbx=None, **ids))
+    for ids in _with_relatives_as_junk(landmarks, labels):
+        queries += [RevisitedQuery(bbx=None, **ids)] * config.queries
     for number in range(config.distractors):
         name = f"distractor{number:03d}"
         add(name, None, camera.EASY)
         index_names.append(name)
     truth = RevisitedGroundTruth(query_names, index_names, queries)
-    counts = {"landmarks": len(landmarks), "queries": len(queries),
-              "index": len(index_names)}
+    counts = {
+        "landmarks": len(landmarks),
+        "queries": len(queries),
+        "index": len(index_names),
+    }
     return shots, truth, counts
+
+
+def _with_relatives_as_junk(
+    landmarks: list[Landmark], labels: list[dict[str, np.ndarray]]
+) -> list[dict[str, np.ndarray]]:
+    """Adds the views of landmarks that share a region to the junk.
+
+    A scene shows a part of each of its regions, which are landmarks too:
+    finding one by the other is neither right nor wrong.
+    """
+    merged = []
+    for landmark, ids in zip(landmarks, labels):
+        relatives = [
+            theirs
+            for other, theirs in zip(landmarks, labels)
+            if other is not landmark
+            and not set(other.regions).isdisjoint(landmark.regions)
+        ]
+        shared = [view for theirs in relatives for view in theirs.values()]
+        junk = np.sort(np.concatenate([ids["junk"], *shared]))
+        merged.append({**ids, "junk": junk})
+    return merged
 
 
 def _render(
     shots: list[_Shot], photographs: dict[str, list[Photograph]], seed: int
 ) -> dict[str, tuple[float, float, float, float]]:
-    """Renders and writes the views; returns each view's box by its key.
+    """Renders and writes the views; returns at least the queries' boxes.
 
     Background and occluders come from the training photographs in every
     group, so that they tell nothing about held-out landmarks. A view depends
@@ -249,22 +287,31 @@ def _render(
         size = shot.sizes[rng.integers(len(shot.sizes))]
         view = camera.photograph(
             shot.landmark.facade if shot.landmark else None,
-            scenery[background], scenery[occluder], shot.conditions, size, rng,
+            scenery[background],
+            scenery[occluder],
+            shot.conditions,
+            size,
+            rng,
         )
         if not shot.path.exists():
             _write_jpeg(shot.path, view)
         return shot.key, view.box
 
-    # Training views have no boxes to return, so finished ones need no work.
+    # Only a query's box is asked for; other finished views need no work.
     todo = [
-        shot for shot in shots
-        if shot.sizes is _TEST_SIZES or not shot.path.exists()
+        shot
+        for shot in shots
+        if shot.conditions is camera.QUERY or not shot.path.exists()
     ]
     boxes = {}
     workers = os.cpu_count() or 1
     with (
-        Progress(len(shots), "Photographing landmarks", "view",
-                 done=len(shots) - len(todo)) as progress,
+        Progress(
+            len(shots),
+            "Photographing landmarks",
+            "view",
+            done=len(shots) - len(todo),
+        ) as progress,
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
     ):
         for key, box in pool.map(render, todo):
@@ -275,7 +322,8 @@ def _render(
 
 def _write_jpeg(path: pathlib.Path, view: camera.View) -> None:
     done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(view.pixels, cv2.COLOR_RGB2BGR),
+        ".jpg",
+        cv2.cvtColor(view.pixels, cv2.COLOR_RGB2BGR),
         [cv2.IMWRITE_JPEG_QUALITY, view.quality],
     )
     if not done:

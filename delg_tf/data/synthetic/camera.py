@@ -46,17 +46,11 @@ class Conditions:
 
 QUERY = Conditions((0.8, 0.95), 10, 4, 0.5, 0.25, (0, 0), 3, 0.4, (85, 95))
 EASY = Conditions((0.7, 1.0), 25, 10, 1.0, 0.5, (0, 0.1), 6, 0.8, (60, 95))
-HARD = Conditions(
-    (0.4, 0.65), 40, 18, 1.0, 0.9, (0.1, 0.35), 10, 1.2, (40, 80)
-)
+HARD = Conditions((0.4, 0.65), 40, 18, 1.0, 0.9, (0.1, 0.35), 10, 1.2, (40, 80))
 # Nearly nothing of the landmark is left.
-JUNK = Conditions(
-    (0.22, 0.3), 50, 30, 1.2, 1.0, (0.6, 0.75), 14, 1.8, (30, 60)
-)
+JUNK = Conditions((0.22, 0.3), 50, 30, 1.2, 1.0, (0.6, 0.75), 14, 1.8, (30, 60))
 # What training sees: everything from a query to a hard view.
-TRAIN = Conditions(
-    (0.5, 1.1), 38, 15, 1.0, 0.9, (0, 0.25), 10, 1.1, (40, 95)
-)
+TRAIN = Conditions((0.5, 1.1), 38, 15, 1.0, 0.9, (0, 0.25), 10, 1.1, (40, 95))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +115,10 @@ def photograph(
 
 
 def _projection(
-    facade_shape: tuple[int, ...], canvas: tuple[int, int],
-    conditions: Conditions, rng: np.random.Generator,
+    facade_shape: tuple[int, ...],
+    canvas: tuple[int, int],
+    conditions: Conditions,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Homography of a pinhole camera that looks at the facade."""
     h, w = facade_shape[:2]
@@ -193,7 +189,10 @@ def _paste(
     """Draws the projected facade into the canvas."""
     size = canvas.shape[1::-1]
     warped = cv2.warpPerspective(
-        facade, homography, size, flags=cv2.INTER_LINEAR,
+        facade,
+        homography,
+        size,
+        flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
     mask = cv2.warpPerspective(
@@ -204,8 +203,12 @@ def _paste(
 
 
 def _occlude(
-    canvas: np.ndarray, facade: np.ndarray, homography: np.ndarray,
-    occluder: np.ndarray, conditions: Conditions, rng: np.random.Generator,
+    canvas: np.ndarray,
+    facade: np.ndarray,
+    homography: np.ndarray,
+    occluder: np.ndarray,
+    conditions: Conditions,
+    rng: np.random.Generator,
 ) -> None:
     """Puts ellipses and boxes in front until enough of the facade is hidden."""
     target = rng.uniform(*conditions.occlusion)
@@ -228,8 +231,11 @@ def _occlude(
             cv2.ellipse(hidden, (x, y), tuple(half), angle, 0, 360, 1, -1)
         else:
             cv2.rectangle(
-                hidden, (x - half[0], y - half[1]),
-                (x + half[0], y + half[1]), 1, -1,
+                hidden,
+                (x - half[0], y - half[1]),
+                (x + half[0], y + half[1]),
+                1,
+                -1,
             )
     texture = _random_part(occluder, canvas.shape[:2], rng)
     cv2.copyTo(texture, hidden, canvas)

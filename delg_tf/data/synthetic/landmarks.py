@@ -26,12 +26,19 @@ class Landmark:
     """A flat landmark.
 
     Attributes:
-        name: photographs and windows that it consists of.
+        regions: names of the photographs' regions that it shows.
         facade: uint8 `[FACADE_SIZE, FACADE_SIZE, 3]`, RGB.
     """
 
-    name: str
+    regions: tuple[str, ...]
     facade: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The region's name, or all those of a scene."""
+        if len(self.regions) == 1:
+            return self.regions[0]
+        return "scene:" + "+".join(self.regions)
 
 
 def cut_regions(
@@ -61,9 +68,8 @@ def cut_regions(
             crop = photograph.pixels[y : y + side, x : x + side]
             if _has_corners(crop):
                 accepted.append(window)
-                landmarks.append(
-                    Landmark(f"{photograph.name}:{y},{x},{side}", _fit(crop))
-                )
+                name = f"{photograph.name}:{y},{x},{side}"
+                landmarks.append(Landmark((name,), _fit(crop)))
     return landmarks
 
 
@@ -91,17 +97,20 @@ def compose_scenes(
             int(0.35 * FACADE_SIZE), int(0.65 * FACADE_SIZE), 2
         )
         facade = np.empty((FACADE_SIZE, FACADE_SIZE, 3), np.uint8)
-        spans = [(0, row, 0, column), (0, row, column, FACADE_SIZE),
-                 (row, FACADE_SIZE, 0, column),
-                 (row, FACADE_SIZE, column, FACADE_SIZE)]
+        spans = [
+            (0, row, 0, column),
+            (0, row, column, FACADE_SIZE),
+            (row, FACADE_SIZE, 0, column),
+            (row, FACADE_SIZE, column, FACADE_SIZE),
+        ]
         for index, (top, bottom, left, right) in zip(chosen, spans):
             part = np.rot90(regions[index].facade, rng.integers(4))
             if rng.random() < 0.5:
                 part = part[:, ::-1]
             part = part[: bottom - top, : right - left]
             facade[top:bottom, left:right] = part
-        name = "scene:" + "+".join(regions[i].name for i in chosen)
-        scenes.append(Landmark(name, facade))
+        names = tuple(regions[index].name for index in chosen)
+        scenes.append(Landmark(names, facade))
     return scenes
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
-from PIL import Image
+from PIL import Image, ImageOps
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_directory
@@ -117,10 +117,10 @@ def _load_folder(directory: pathlib.Path) -> list[Photograph]:
         if path.suffix.lower() in _EXTENSIONS
     )
     for path in paths:
-        name = "own_" + "_".join(path.relative_to(directory).parts)
+        name = f"own/{path.relative_to(directory).as_posix()}"
         try:
             pixels = _read(path)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # Pillow raises nearly anything.
             logging.warning("Skipped %s: %s", path, error)
             continue
         photographs.append(Photograph(name, pixels))
@@ -133,7 +133,8 @@ def _read(path: pathlib.Path) -> np.ndarray:
     """Reads a photograph as RGB, its longer side 1024 pixels at most."""
     with Image.open(path) as image:
         image.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
-        pixels = np.asarray(image.convert("RGB"))
+        upright = ImageOps.exif_transpose(image)
+        pixels = np.asarray(upright.convert("RGB"))
     if min(pixels.shape[:2]) < _MIN_SIDE:
         raise ValueError(
             f"its sides must be {_MIN_SIDE} pixels at least, they are "

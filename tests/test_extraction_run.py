@@ -1,0 +1,212 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from extraction_inputs import (
+    export_models,
+    extraction_config,
+    picture,
+    save_config,
+    save_image,
+    write_data_set,
+    write_list,
+)
+
+from delg_tf.common.errors import InputError
+from delg_tf.extraction.extractor import Extractor
+from delg_tf.extraction.feature_io import (
+    read_global_descriptor,
+    read_local_features,
+)
+from delg_tf.extraction.image_list import (
+    images_in_folder,
+    images_in_list,
+)
+from delg_tf.extraction.images import (
+    load_image,
+)
+from delg_tf.extraction.run import SKIPPED_FILE, extract_images
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return export_models(tmp_path_factory.mktemp("models"))
+
+
+def _bytes_below(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    images = tmp_path / "images"
+    save_image(images / "b.png", picture())
+    save_image(images / "sub" / "a.jpg", picture(99, 77), quality=90)
+    save_image(images / "sub" / "deep" / "c.one.png", picture(60, 80)[..., 0])
+    (images / "sub" / "notes.txt").write_text("no image")
+    return images
+
+
+def test_a_folder_is_extracted_resumed_and_bytes_stay(models, folder, tmp_path):
+    config = extraction_config(models / "local_and_global")
+    items = images_in_folder(folder)
+    assert [item.name for item in items] == ["b", "sub/a", "sub/deep/c.one"]
+    output = tmp_path / "features"
+    summary = extract_images(config, items, output)
+    assert (summary.extracted, summary.reused) == (3, 0)
+    assert summary.images_per_second > 0
+    first = _bytes_below(output)
+    assert sorted(first) == sorted(
+        f"{item.name}{suffix}"
+        for item in items
+        for suffix in (".delg_global", ".delg_local")
+    )
+    expected = Extractor(config).extract(load_image(folder / "sub" / "a.jpg"))
+    np.testing.assert_array_equal(
+        read_global_descriptor(output / "sub" / "a.delg_global"),
+        expected.global_descriptor,
+    )
+    np.testing.assert_array_equal(
+        read_local_features(output / "sub" / "a.delg_local").locations,
+        expected.local.locations,
+    )
+
+    # Nothing to do: the model is not even loaded.
+    def refuse(_):
+        raise AssertionError
+
+    summary = extract_images(config, items, output, refuse)
+    assert (summary.extracted, summary.reused) == (0, 3)
+
+    # One file of an image is lost: that image only is done again.
+    (output / "sub" / "a.delg_local").unlink()
+    old = {path: path.stat().st_mtime_ns for path in output.rglob("*.delg_*")}
+    summary = extract_images(config, items, output)
+    assert (summary.extracted, summary.reused) == (1, 2)
+    assert _bytes_below(output) == first
+    touched = {
+        path.name
+        for path, time in old.items()
+        if path.stat().st_mtime_ns > time
+    }
+    assert touched == {"a.delg_global"}
+
+    # Another order, elsewhere: the same files.
+    extract_images(config, items[::-1], tmp_path / "other")
+    assert _bytes_below(tmp_path / "other") == first
+
+
+def test_unreadable_images_are_skipped_and_listed(models, folder, tmp_path):
+    data = (folder / "b.png").read_bytes()
+    (folder / "cut.png").write_bytes(data[: len(data) // 2])
+    (folder / "empty.jpg").touch()
+    items = [
+        *images_in_folder(folder),
+        *images_in_list(write_list(tmp_path, str(tmp_path / "missing.jpg"))),
+    ]
+    output = tmp_path / "features"
+    config = extraction_config(models / "local_and_global")
+    summary = extract_images(config, items, output)
+    assert summary.extracted == 3
+    skipped = [name for name, _ in summary.skipped]
+    assert skipped == ["cut", "empty", "missing"]
+    report = (output / SKIPPED_FILE).read_text().splitlines()
+    assert report[0] == "name,reason"
+    assert [line.split(",")[0] for line in report[1:]] == skipped
+    assert not list(output.glob("cut.*"))
+    # Repaired: it is done, and no longer listed.
+    (folder / "cut.png").write_bytes(data)
+    summary = extract_images(config, items[:-1], output)
+    assert (summary.extracted, summary.reused) == (1, 3)
+    assert "cut" not in (output / SKIPPED_FILE).read_text()
+    (folder / "empty.jpg").unlink()
+    extract_images(config, images_in_folder(folder), output)
+    assert not (output / SKIPPED_FILE).exists()
+
+
+def test_no_readable_image_at_all_is_an_error(models, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"a\.jpg"):
+        extract_images(
+            extraction_config(models / "local_and_global"),
+            images_in_folder(tmp_path),
+            tmp_path / "features",
+        )
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    return write_data_set(tmp_path)
+
+
+def _run_tool(*arguments):
+    return subprocess.run(
+        [sys.executable, ROOT / "tools/extract_features.py", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+def test_tool_extracts_the_queries_of_a_data_set(models, data_set):
+    config = extraction_config(models / "local_and_global")
+    done = _run_tool(
+        f"--delf_config_path={save_config(data_set, config)}",
+        f"--dataset_file_path={data_set / 'gnd.pkl'}",
+        f"--images_dir={data_set / 'jpg'}",
+        f"--output_features_dir={data_set / 'query'}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 images extracted" in done.stdout
+    features = read_local_features(data_set / "query" / "q0.delg_local")
+    box = (40, 10, 140, 90)
+    expected = Extractor(config).extract(
+        load_image(data_set / "jpg" / "q0.jpg", box)
+    )
+    np.testing.assert_allclose(
+        features.locations, expected.local.locations, atol=1e-4
+    )
+    assert sorted(path.name for path in (data_set / "query").iterdir()) == [
+        "q0.delg_global",
+        "q0.delg_local",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        # A typing error, found with its place.
+        ("model_path: 'm'\nimage_scale: 1.0\n", ["--images_dir={}"], "2:1"),
+        # No model there.
+        (None, ["--images_dir={}/jpg"], "saved_model.pb"),
+        (None, ["--images_dir={}/none"], "none"),
+        (None, [], "--images_dir"),
+        (None, ["--dataset_file_path={}/gnd.pkl"], "--images_dir"),
+    ],
+)
+def test_tool_refuses_bad_input_without_a_traceback(
+    data_set, content, arguments, message
+):
+    path = save_config(data_set, extraction_config(data_set / "model"))
+    if content is not None:
+        path.write_text(content)
+    done = _run_tool(
+        f"--delf_config_path={path}",
+        f"--output_features_dir={data_set / 'new'}",
+        *(argument.format(data_set) for argument in arguments),
+    )
+    assert done.returncode == 1
+    assert "error: " in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (data_set / "new").exists()
