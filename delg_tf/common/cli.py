@@ -31,6 +31,7 @@ def run(main: Callable[[], None]) -> None:
         logging.use_absl_handler()
         # TensorFlow has a handler of its own: its lines would come twice.
         std_logging.getLogger("tensorflow").setLevel(std_logging.WARNING)
+        logging.get_absl_handler().addFilter(_worth_showing)
         try:
             main()
         # OSError: a folder may not be written to, the disk is full, ...
@@ -40,3 +41,9 @@ def run(main: Callable[[], None]) -> None:
         return 0
 
     app.run(guarded)
+
+
+def _worth_showing(record: std_logging.LogRecord) -> bool:
+    """Whether a line is ours, or a warning of TensorFlow's Python code."""
+    foreign = "/tensorflow/python/" in record.pathname
+    return not foreign or record.levelno >= std_logging.WARNING
