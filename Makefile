@@ -18,7 +18,7 @@ demo: $(VENV)/installed-demo
 	@$(BIN)/python tools/run_demo.py --output_directory=demo
 
 test: $(VENV)/installed-test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 test-slow: $(VENV)/installed-test
 	@$(BIN)/python -m pytest -m slow

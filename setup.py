@@ -55,6 +55,7 @@ setuptools.setup(
         "test": [
             "import-linter>=2.0",
             "pytest>=8.0",
+            "pytest-xdist>=3.6",
             "ruff>=0.9",
             "scikit-learn>=1.5",
         ],

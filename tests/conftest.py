@@ -1,4 +1,4 @@
-"""One configuration of TensorFlow for all tests of a session."""
+"""One configuration of TensorFlow for all tests of a run."""
 
 import os
 import pathlib
