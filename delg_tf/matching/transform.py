@@ -44,3 +44,18 @@ def is_plausible(model: np.ndarray, config: MatchingConfig) -> bool:
         return True
     largest, smallest = np.linalg.svd(linear, compute_uv=False)
     return bool(largest <= limit and smallest >= 1 / limit)
+
+
+def spans_a_plane(points: np.ndarray) -> bool:
+    """Whether points do not all lie on one line, beyond rounding.
+
+    Matches on one line agree with any number of affine models: which one is
+    found is chance.
+
+    Args:
+        points: [M, 2].
+    """
+    if len(points) < 3:
+        return False
+    spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return bool(spread[1] > 1e-9 * max(spread[0], 1.0))

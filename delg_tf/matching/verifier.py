@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 
+from delg_tf.matching import transform
 from delg_tf.matching.config import MatchingConfig
 
 
@@ -68,9 +69,18 @@ class Verifier(abc.ABC):
             return Verification.none(len(source))
         model, inliers = fitted
         count = int(np.count_nonzero(inliers))
-        if count == 0:
+        if count == 0 or self._is_ambiguous(source[inliers]):
             return Verification.none(len(source))
         return Verification(count, inliers, model)
+
+    def _is_ambiguous(self, points: np.ndarray) -> bool:
+        """Whether inliers do not determine the model that they agree on."""
+        config = self._config
+        return (
+            config.model == "affine"
+            and config.max_scale_change is not None
+            and not transform.spans_a_plane(points)
+        )
 
     @abc.abstractmethod
     def _fit(
