@@ -6,6 +6,7 @@ from delg_tf.common.errors import InputError
 
 STRIDE_POSITIONS = ("last_unit", "first_unit_1x1", "first_unit_3x3")
 STEMS = ("tf_slim", "symmetric", "official")
+INPUT_NORMALISATIONS = ("delg", "caffe", "torch", "tf_slim")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,9 @@ class DelgConfig:
         stem: paddings of the first convolution and pooling (see
             `resnet.py`); None takes the one that belongs to
             `stride_position`.
+        input_normalisation: what the first convolution gets (see
+            `input_normalisation.py`): "delg", (x - 128) / 128, or what the
+            weights that training starts from were trained with.
         local_stride: 16 or 32, pixels between neighbouring local features.
             Weights do not depend on it.
         gem_power: power of the global pooling.
@@ -44,6 +48,7 @@ class DelgConfig:
     num_classes: int = 81313
     stride_position: str = "last_unit"
     stem: str | None = None
+    input_normalisation: str = "delg"
     local_stride: int = 16
     gem_power: float = 3.0
     learn_gem_power: bool = False
@@ -66,6 +71,11 @@ class DelgConfig:
         """
         _one_of("stride_position", self.stride_position, STRIDE_POSITIONS)
         _one_of("stem", self.stem, (None, *STEMS))
+        _one_of(
+            "input_normalisation",
+            self.input_normalisation,
+            INPUT_NORMALISATIONS,
+        )
         _one_of("local_stride", self.local_stride, (16, 32))
         least = {
             "num_classes": 2,

@@ -16,6 +16,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from delg_tf.models.input_normalisation import InputNormalisation
+
 # A Python int, or an int32 scalar tensor while an export is traced.
 Integer = Any
 
@@ -118,6 +120,7 @@ def _through(
         keras.layers.BatchNormalization,
         keras.layers.ReLU,
         keras.layers.Activation,
+        InputNormalisation,
     )
     if isinstance(layer, cell_wise):
         return field

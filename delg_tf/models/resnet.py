@@ -31,6 +31,7 @@ import tf_keras as keras
 
 from delg_tf.common.errors import InputError
 from delg_tf.models.config import DelgConfig
+from delg_tf.models.input_normalisation import InputNormalisation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +169,12 @@ def build_trunk(config: DelgConfig) -> keras.Model:
     builder = _Builder(config)
     size = ARCHITECTURES[config.backbone]
     images = keras.Input((None, None, 3), name="images")
-    x = builder.stem(images, size.width)
+    x = images
+    if config.input_normalisation != "delg":
+        x = InputNormalisation(
+            config.input_normalisation, name="input_normalisation"
+        )(x)
+    x = builder.stem(x, size.width)
     outputs = {}
     for stage, stride in enumerate(_trunk_strides(config)):
         x = builder.stage(
