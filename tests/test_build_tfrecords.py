@@ -269,7 +269,7 @@ def test_csv_files_that_do_not_belong_together(gldv2, tmp_path):
     [
         ({"train_csv_path": None}, "--train_csv_path must be given"),
         ({"test_csv_path": "x.csv"}, "--test_directory and --test_csv_path"),
-        ({"class_folders_directory": "x"}, "either --class_folders"),
+        ({"class_folders_directory": "x"}, "Give one of --train_directory"),
         ({"num_shards": 0}, "--num_shards"),
         ({"validation_split_size": 1.0}, "--validation_split_size"),
         ({"seed": -1}, "--seed"),

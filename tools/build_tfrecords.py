@@ -9,6 +9,10 @@ From Google Landmarks v2:
 From own photographs, one folder a class:
   python tools/build_tfrecords.py --class_folders_directory=photos \
     --generate_train_validation_splits --output_directory=records
+
+or listed in a CSV file with the header path,label:
+  python tools/build_tfrecords.py --labelled_csv_path=photos/list.csv \
+    --generate_train_validation_splits --output_directory=records
 """
 
 import dataclasses
@@ -43,6 +47,19 @@ flags.DEFINE_string(
     "the classes, class_name/any_name.jpg.",
 )
 flags.DEFINE_string(
+    "labelled_csv_path",
+    None,
+    "Own data, instead of --train_directory: a CSV file with the columns path "
+    "and label. Labels are any strings; relabeling.csv says which number each "
+    "one gets.",
+)
+flags.DEFINE_string(
+    "images_directory",
+    None,
+    "What relative paths in --labelled_csv_path start from; default: the "
+    "folder of that file.",
+)
+flags.DEFINE_string(
     "test_directory", None, "Folder of the test images, laid out likewise."
 )
 flags.DEFINE_string(
@@ -71,8 +88,8 @@ flags.DEFINE_enum(
     "How landmark ids become labels. raw: they are the labels. listed: the "
     "landmarks of the CSV are numbered 0, 1, ... in ascending order. present: "
     "only those with an image on disk, for partial downloads. auto: listed "
-    "with --train_clean_csv_path and raw without. relabeling.csv keeps the "
-    "ids.",
+    "with --train_clean_csv_path or --labelled_csv_path and raw otherwise. "
+    "relabeling.csv keeps the ids.",
 )
 flags.DEFINE_integer(
     "num_workers", 0, "Files written at a time; 0 for one a core."

@@ -18,6 +18,10 @@ class BuildOptions:
         train_csv_path: train.csv of Google Landmarks v2.
         train_clean_csv_path: train_clean.csv; only its images are used.
         class_folders_directory: instead of these, `class_name/*.jpg` folders.
+        labelled_csv_path: instead of these, a CSV with the columns path and
+            label.
+        images_directory: what its relative paths start from; default: its
+            own folder.
         test_directory: images of `test_csv_path`.
         test_csv_path: test.csv or index.csv of Google Landmarks v2.
         num_shards: record files a split.
@@ -34,6 +38,8 @@ class BuildOptions:
     train_csv_path: str | os.PathLike | None = None
     train_clean_csv_path: str | os.PathLike | None = None
     class_folders_directory: str | os.PathLike | None = None
+    labelled_csv_path: str | os.PathLike | None = None
+    images_directory: str | os.PathLike | None = None
     test_directory: str | os.PathLike | None = None
     test_csv_path: str | os.PathLike | None = None
     num_shards: int = 128
@@ -58,7 +64,7 @@ def check_options(options: BuildOptions) -> None:
 
     train = (options.train_directory, options.train_csv_path)
     test = (options.test_directory, options.test_csv_path)
-    folders = options.class_folders_directory
+    own = (options.class_folders_directory, options.labelled_csv_path)
     require(
         all(train) or not any(train),
         "--train_directory and --train_csv_path must be given together.",
@@ -72,13 +78,19 @@ def check_options(options: BuildOptions) -> None:
         "--train_clean_csv_path needs --train_csv_path and --train_directory.",
     )
     require(
-        not (folders and any(train)),
-        "Give either --class_folders_directory or --train_directory.",
+        sum(bool(given) for given in (*own, any(train))) <= 1,
+        "Give one of --train_directory, --class_folders_directory and "
+        "--labelled_csv_path.",
     )
     require(
-        bool(folders) or any(train) or any(test),
+        bool(options.labelled_csv_path) or not options.images_directory,
+        "--images_directory needs --labelled_csv_path.",
+    )
+    require(
+        any(own) or any(train) or any(test),
         "Nothing to build: give --train_directory and --train_csv_path, or "
-        "--class_folders_directory, or --test_directory and --test_csv_path.",
+        "--class_folders_directory, or --labelled_csv_path, or "
+        "--test_directory and --test_csv_path.",
     )
     output = pathlib.Path(options.output_directory)
     require(

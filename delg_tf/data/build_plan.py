@@ -49,6 +49,12 @@ def find_sources(options: BuildOptions) -> dict[str, Source]:
         origins[shards.TRAIN] = sources.class_folders(
             options.class_folders_directory
         )
+    elif options.labelled_csv_path:
+        origins[shards.TRAIN] = sources.labelled_list(
+            options.labelled_csv_path,
+            options.images_directory,
+            options.relabel,
+        )
     elif options.train_directory:
         origins[shards.TRAIN] = sources.gldv2_training(
             options.train_directory,

@@ -1,6 +1,5 @@
 """The CSV files of Google Landmarks v2, streamed and checked."""
 
-import csv
 import dataclasses
 import itertools
 import os
@@ -8,14 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from delg_tf.common import files
 from delg_tf.common.errors import InputError
+from delg_tf.data.csv_rows import read_rows
 
 # train.csv has four million rows: rows become arrays a chunk at a time, and
 # an identifier takes 16 bytes instead of the 65 of a Python string.
 CHUNK_ROWS = 1 << 16
-# One field of train_clean.csv holds all identifiers of a landmark.
-MAX_FIELD_CHARACTERS = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +47,7 @@ def read_train_csv(path: str | os.PathLike) -> Table:
         path,
         (
             (line, _identifier(path, line, name), _landmark(path, line, label))
-            for line, (name, label) in _rows(path, ("id", "landmark_id"))
+            for line, (name, label) in read_rows(path, ("id", "landmark_id"))
         ),
     )
 
@@ -65,7 +62,7 @@ def read_clean_csv(path: str | os.PathLike) -> Table:
     """
 
     def entries() -> Iterator[tuple[int, bytes, int]]:
-        for line, (label, names) in _rows(path, ("landmark_id", "images")):
+        for line, (label, names) in read_rows(path, ("landmark_id", "images")):
             landmark = _landmark(path, line, label)
             if not names.strip():
                 raise InputError(
@@ -87,51 +84,9 @@ def read_test_csv(path: str | os.PathLike) -> Table:
         path,
         (
             (line, _identifier(path, line, name), -1)
-            for line, (name,) in _rows(path, ("id",))
+            for line, (name,) in read_rows(path, ("id",))
         ),
     )
-
-
-def _rows(
-    path: str | os.PathLike, columns: tuple[str, ...]
-) -> Iterator[tuple[int, list[str]]]:
-    """Yields line number and the wanted fields of each row."""
-    files.existing_file(path, "CSV file")
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARACTERS))
-    # Undecodable bytes can only stand in columns that are not used, or make
-    # an identifier that no file has; neither is a reason to stop.
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            if not header:
-                raise InputError(f"{path} is empty or its first line is.")
-            wanted = _positions(path, header, columns)
-            for fields in reader:
-                if not fields:
-                    continue
-                if len(fields) != len(header):
-                    raise InputError(
-                        f"{path}, line {reader.line_num}: {len(fields)} "
-                        f"fields, but the header has {len(header)}."
-                    )
-                yield reader.line_num, [fields[i] for i in wanted]
-        except csv.Error as error:
-            raise InputError(
-                f"{path}, line {reader.line_num}: {error}."
-            ) from error
-
-
-def _positions(
-    path: str | os.PathLike, header: list[str], columns: tuple[str, ...]
-) -> list[int]:
-    for column in columns:
-        if column not in header:
-            raise InputError(
-                f"{path}, line 1: no column {column!r}; the header names "
-                f"{', '.join(header)[:200]}."
-            )
-    return [header.index(column) for column in columns]
 
 
 def _identifier(path: str | os.PathLike, line: int, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Image files on disk: by identifier, or by the folder of their class."""
+"""Image files on disk: by identifier, by the folder of their class, by path."""
 
 import dataclasses
 import os
@@ -151,6 +151,28 @@ def find_by_class(
     labels = np.array([number[name] for name in of_path], np.int64)
     table = FileTable(root, encoded, encoded, sizes.astype(np.int64))
     return table, names, labels, others
+
+
+def find_by_path(
+    root: pathlib.Path, paths: Sequence[str]
+) -> tuple[FileTable, np.ndarray]:
+    """Finds the files of a list.
+
+    Args:
+        root: what relative paths start from.
+        paths: [N], relative or absolute. An image's identifier is its path
+            as it stands here.
+
+    Returns:
+        The files that exist, in the order of `paths`, and bool [N], which
+        ones these are.
+    """
+    exists = np.array([os.path.isfile(root / path) for path in paths], bool)
+    found = [paths[i] for i in np.flatnonzero(exists)]
+    encoded = np.array([os.fsencode(path) for path in found], dtype=bytes)
+    sizes = [os.stat(root / path).st_size for path in found]
+    table = FileTable(root, encoded, encoded, np.array(sizes, np.int64))
+    return table, exists
 
 
 def _walk(root: pathlib.Path) -> Iterator[str]:

@@ -2,18 +2,21 @@
 
 import dataclasses
 import os
+import pathlib
 
 import numpy as np
 from absl import logging
 
+from delg_tf.common import files
 from delg_tf.common.errors import InputError
-from delg_tf.data import gldv2_csv, image_files
+from delg_tf.data import gldv2_csv, image_files, labelled_csv
 from delg_tf.data.image_files import FileTable
 
 # How landmark ids become labels.
 RELABEL_MODES = ("auto", "raw", "listed", "present")
 
 NO_FILE = "no file with this id"
+NO_FILE_AT_PATH = "no file at this path"
 NOT_AN_IMAGE = "not an image file in a class folder"
 
 
@@ -104,6 +107,49 @@ def class_folders(directory: str | os.PathLike) -> Source:
     """
     found, names, labels, others = image_files.find_by_class(directory)
     return Source(found, labels, len(names), names, {NOT_AN_IMAGE: others})
+
+
+def labelled_list(
+    csv_path: str | os.PathLike,
+    directory: str | os.PathLike | None = None,
+    relabel: str = "auto",
+) -> Source:
+    """Returns the images of a CSV with the columns path and label.
+
+    Args:
+        csv_path: the CSV file; labels are any strings.
+        directory: what relative paths start from; None: the CSV's folder.
+        relabel: "listed" numbers all labels of the CSV, in the order of
+            `labelled_csv.sorted_labels`; "present" only those with an image
+            on disk; "auto" is "listed".
+
+    Raises:
+        InputError: the CSV is wrong, or none of its images exists; or
+            `relabel` is "raw".
+    """
+    if relabel == "raw":
+        raise InputError(
+            "--relabel=raw is for landmark ids. Labels of --labelled_csv_path "
+            "are numbered; relabeling.csv says how."
+        )
+    listed = labelled_csv.read_labelled_csv(csv_path)
+    root = files.existing_directory(
+        directory or pathlib.Path(csv_path).parent, "image directory"
+    )
+    table, exists = image_files.find_by_path(root, listed.paths)
+    if not exists.any():
+        raise InputError(
+            f"None of the {len(listed.paths)} images of {csv_path} exists. "
+            f"The first one is expected as {root / listed.paths[0]}; "
+            "--images_directory says what relative paths start from."
+        )
+    of_image = [listed.labels[i] for i in np.flatnonzero(exists)]
+    named = of_image if relabel == "present" else listed.labels
+    names = labelled_csv.sorted_labels(set(named))
+    number = {name: i for i, name in enumerate(names)}
+    labels = np.array([number[name] for name in of_image], np.int64)
+    missing = [listed.paths[i] for i in np.flatnonzero(~exists)]
+    return Source(table, labels, len(names), names, {NO_FILE_AT_PATH: missing})
 
 
 def _existing(
