@@ -1,0 +1,1 @@
+"""Pre-trained weights of other programs: reading, mapping, loading."""
