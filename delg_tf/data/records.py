@@ -9,11 +9,10 @@ import tensorflow as tf
 from absl import logging
 
 from delg_tf.common.errors import InputError
-from delg_tf.data import shards
+from delg_tf.data import record_frames, shards
 
-# A TFRecord frame is a length (uint64), its checksum, the data, a checksum.
-_FRAME_HEADER_BYTES = 12
-_FRAME_BYTES = 16
+# As of `tf.data.TFRecordDataset`.
+_READ_BYTES = 256 << 10
 
 
 def encode_example(
@@ -189,11 +188,36 @@ def _checked_size(path: str) -> int:
     size = tf.io.gfile.stat(path).length
     if size:
         with tf.io.gfile.GFile(path, "rb") as file:
-            header = file.read(_FRAME_HEADER_BYTES)
-        length = int.from_bytes(header[:8], "little")
-        if size < _FRAME_BYTES or length > size - _FRAME_BYTES:
+            header = file.read(record_frames.HEADER.size)
+        if not record_frames.is_record_header(header):
             raise InputError(
-                f"{path} is truncated or no (uncompressed) TFRecord file. "
+                f"{path} is damaged or no (uncompressed) TFRecord file. "
                 "Remove it and build the records again."
             )
     return size
+
+
+def segment_records(
+    path: tf.Tensor, offset: tf.Tensor, count: tf.Tensor
+) -> tf.data.Dataset:
+    """Reads some records of a file that follow each other.
+
+    For functions of `flat_map` and `interleave`: TensorFlow 2.21 cannot save
+    the graph of such a data set if it is not inside another one's.
+
+    Args:
+        path: string scalar.
+        offset: int64 scalar, the byte at which the first one's frame begins.
+        count: int64 scalar, how many; -1 for all.
+
+    Returns:
+        Their data, string scalars.
+    """
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[path],
+        compression_type="",
+        buffer_size=_READ_BYTES,
+        byte_offsets=[offset],
+    )
+    spec = tf.TensorSpec((), tf.string)
+    return tf.data.experimental.from_variant(variant, spec).take(count)
