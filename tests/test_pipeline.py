@@ -2,8 +2,11 @@
 
 import collections
 import dataclasses
+import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from delg_tf.data import class_balance, pipeline
 from delg_tf.data.augmentation import training_image
 from delg_tf.data.records import atomic_record_writer, encode_example
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Records in the files, an empty file among them.
 SHARDS = [7, 0, 5, 8]
 RECORDS = sum(SHARDS)
@@ -341,3 +345,24 @@ def test_service_that_cannot_be_used(numbered, service):
 def test_configurations_that_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         _config(pathlib.Path("x"), **changes)
+
+
+# --- benchmark --------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_benchmark_runs():
+    script = ROOT / "experiments" / "benchmarks" / "input_pipeline.py"
+    command = [sys.executable, str(script), "--json", "--rounds=1"]
+    command += ["--images=16", "--batches=1", "--batch_size=4"]
+    command += ["--image_sizes=48", "--steps=resnet_small:48"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rates = json.loads(done.stdout.splitlines()[-1])
+    assert rates["pipeline_to_step resnet_small 48"] > 0
