@@ -253,7 +253,7 @@ def test_an_export_holds_what_it_computes_and_no_more(
     layers = {
         "trunk": model.trunk,
         "attention": model.attention,
-        "encoder": model.autoencoder.encoder,
+        "encoder": model.local_reduction.encoder,
         "conv5": model.conv5,
         "whitening": model.whitening,
     }
@@ -382,7 +382,7 @@ def test_odd_and_tiny_images(network):
 
 
 def test_export_without_autoencoder_has_the_whole_depth():
-    module = LocalModule(small_model(use_autoencoder=False))
+    module = LocalModule(small_model(local_reduction="none"))
     outputs = module.extract(
         tf.constant(_image()), tf.constant([1.0]), tf.constant(9),
         tf.constant(0.0),

@@ -109,7 +109,7 @@ def test_boxes_against_a_walk_back_through_the_layers(kind, size, scale):
 
 def _positive_model(**changes):
     """Averages: a symmetric answer to a symmetric picture."""
-    model = small_model(use_autoencoder=False, **changes)
+    model = small_model(local_reduction="none", **changes)
     for variable in model.trunk.variables:
         if "kernel" in variable.name:
             weight = np.float32(1 / np.prod(variable.shape[:-1]))
@@ -195,7 +195,7 @@ def _group_means(modules, picture, warped, similarity):
 
 
 def test_exact_keypoints_lower_residuals_on_warped_photographs():
-    model = small_model(use_autoencoder=False)
+    model = small_model(local_reduction="none")
     modules = [LocalModule(model, 1.0, kind) for kind in (True, False)]
     means = []
     for picture in (skimage.data.astronaut(), skimage.data.coffee()):

@@ -9,12 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from delg_tf.common.errors import InputError
-from delg_tf.models.attention import Attention, attention_pool
-from delg_tf.models.autoencoder import Autoencoder
 from delg_tf.models.config import STRIDE_POSITIONS, DelgConfig
-from delg_tf.models.cosine_head import CosineHead
 from delg_tf.models.delg import Delg
-from delg_tf.models.gem import GeM
 from delg_tf.models.resnet import build_conv5, build_trunk
 
 # The epsilon of Keras-Applications.
@@ -173,7 +169,7 @@ def test_parameter_counts():
     model = Delg(DelgConfig(num_classes=7))
     model.build_variables()
     assert _trainable(model.attention) == 526337
-    assert _trainable(model.autoencoder) == 263296
+    assert _trainable(model.local_reduction) == 263296
     # The official backbone has biases, which the normalisations make useless.
     backbone = (model.trunk, model.conv5)
     assert (
@@ -260,159 +256,7 @@ def test_first_unit_1x1_is_keras_applications(keras_resnet50, size):
     assert _relative_error(block4, expected_block4) < 1e-5
 
 
-# --- heads ----------------------------------------------------------------
-
-
-def test_gem_between_mean_and_maximum():
-    x = np.abs(np.random.default_rng(0).normal(size=(2, 5, 3, 4)))
-    x = x.astype(np.float32)
-    np.testing.assert_allclose(GeM(1.0)(x), x.mean((1, 2)), rtol=1e-6)
-    # The mean of n powers is at least the largest one's n-th part.
-    largest = x.max((1, 2))
-    almost = GeM(60.0)(x).numpy()
-    assert (almost <= largest * 1.0001).all()
-    assert (almost >= largest * 15 ** (-1 / 60) * 0.9999).all()
-
-
-@pytest.mark.parametrize("power", [2.5, 3.0])
-def test_gem_equals_its_definition(power):
-    x = np.random.default_rng(0).normal(size=(2, 5, 3, 4))
-    expected = np.empty((2, 4))
-    for image in range(2):
-        for channel in range(4):
-            cells = x[image, :, :, channel].ravel()
-            powers = [max(value, 1e-6) ** power for value in cells]
-            expected[image, channel] = (sum(powers) / 15) ** (1 / power)
-    for learn in (False, True):
-        gem = GeM(power, learn_power=learn)
-        np.testing.assert_allclose(gem(x.astype(np.float32)), expected, 1e-5)
-        assert len(gem.trainable_variables) == learn
-
-
-def test_gem_of_half_precision_is_computed_in_single():
-    # Cubes of these are zero in half precision.
-    x = tf.constant(np.full((1, 4, 4, 1), 1e-3), tf.float16)
-    np.testing.assert_allclose(GeM(3.0)(x), [[1e-3]], rtol=1e-3)
-
-
-def test_gem_gradient_is_finite_where_the_map_is_zero():
-    x = tf.zeros([1, 3, 3, 2])
-    gem = GeM(3.0, learn_power=True)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = gem(x)
-    for gradient in tape.gradient(y, [x, gem.p]):
-        assert np.isfinite(gradient.numpy()).all()
-
-
-def test_attention_pool_equals_slow_loops():
-    random = np.random.default_rng(1)
-    features = random.normal(size=(2, 3, 4, 5))
-    scores = random.uniform(0, 2, (2, 3, 4, 1))
-    expected = np.zeros((2, 5))
-    for image in range(2):
-        for row in range(3):
-            for column in range(4):
-                feature = features[image, row, column]
-                length = np.sqrt(sum(value**2 for value in feature))
-                expected[image] += (
-                    scores[image, row, column, 0] * feature / length / 12
-                )
-    pooled = attention_pool(tf.constant(features), tf.constant(scores))
-    np.testing.assert_allclose(pooled, expected, rtol=1e-5)
-
-
-def test_attention_equals_its_definition():
-    layer = Attention(6, bn_epsilon=1e-3)
-    x = np.random.default_rng(0).normal(size=(1, 2, 3, 4)).astype(np.float32)
-    layer(x)
-    _randomise_norms(keras.Sequential([layer.norm]))
-    w1, b1 = (v.numpy() for v in layer.hidden.weights)
-    w2, b2 = (v.numpy() for v in layer.score.weights)
-    gamma, beta, mean, variance = (v.numpy() for v in layer.norm.weights)
-    hidden = x @ w1[0, 0] + b1
-    hidden = gamma * (hidden - mean) / np.sqrt(variance + 1e-3) + beta
-    expected = np.log1p(np.exp(np.maximum(hidden, 0) @ w2[0, 0] + b2))
-    np.testing.assert_allclose(layer(x), expected, rtol=1e-5)
-
-
-def test_autoencoder_equals_its_definition():
-    layer = Autoencoder(3)
-    x = np.random.default_rng(0).normal(size=(1, 2, 3, 4)).astype(np.float32)
-    descriptors, reconstruction = layer(x)
-    encoder, decoder = (
-        layer.encoder.kernel.numpy()[0, 0],
-        layer.decoder.kernel.numpy()[0, 0],
-    )
-    np.testing.assert_allclose(descriptors, x @ encoder, rtol=1e-5, atol=1e-6)
-    assert np.asarray(descriptors).min() < 0
-    np.testing.assert_allclose(
-        reconstruction,
-        np.maximum(x @ encoder @ decoder, 0),
-        rtol=1e-5,
-        atol=1e-6,
-    )
-
-
-def test_cosine_head_equals_its_definition():
-    head = CosineHead(3)
-    x = np.random.default_rng(0).normal(size=(4, 2048)).astype(np.float32)
-    cosines = head(x)
-    assert head.scale.numpy() == pytest.approx(45.25, abs=0.01)
-    centres = head.centres.numpy()
-    for row in range(4):
-        for column in range(3):
-            a, b = x[row].astype(float), centres[:, column].astype(float)
-            expected = a @ b / np.sqrt((a @ a) * (b @ b))
-            assert cosines[row, column].numpy() == pytest.approx(
-                expected, abs=1e-6
-            )
-    assert len(head.trainable_variables) == 2
-    fixed = CosineHead(3, scale_init=10.0, learn_scale=False)
-    fixed(x)
-    assert [v.ref() for v in fixed.trainable_variables] == [fixed.centres.ref()]
-    assert fixed.scale.numpy() == 10
-
-
-def test_local_head_pools_what_the_options_say():
-    images = _images(64, 64)
-    for use_autoencoder in (True, False):
-        model = Delg(
-            DelgConfig(
-                backbone="resnet_small",
-                num_classes=3,
-                use_autoencoder=use_autoencoder,
-                autoencoder_dim=8,
-            )
-        )
-        outputs = model(images)
-        block3 = outputs["block3"]
-        features = block3
-        if use_autoencoder:
-            features = model.autoencoder.decoder(outputs["descriptors"])
-            assert outputs["descriptors"].shape[-1] == 8
-        else:
-            np.testing.assert_array_equal(outputs["descriptors"], block3)
-        np.testing.assert_allclose(outputs["features"], features)
-        pooled = attention_pool(features, model.attention(block3))
-        np.testing.assert_allclose(
-            outputs["local_logits"], model.local_head(pooled), rtol=1e-5
-        )
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        GeM(2.0, learn_power=True, epsilon=1e-5),
-        Attention(8, 0.9, 1e-4),
-        Autoencoder(8),
-        CosineHead(5, scale_init=3.0, learn_scale=False),
-    ],
-    ids=lambda layer: type(layer).__name__,
-)
-def test_layers_are_rebuilt_from_their_configuration(layer):
-    config = layer.get_config()
-    assert type(layer).from_config(config).get_config() == config
+# --- configuration --------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -426,6 +270,12 @@ def test_layers_are_rebuilt_from_their_configuration(layer):
         ("autoencoder_dim", 0),
         ("attention_dim", 0),
         ("gem_power", 0.5),
+        ("pooling", "mean"),
+        ("global_head", "cosine"),
+        ("sub_centres", 0),
+        ("partial_fc", 0.0),
+        ("partial_fc", 1.1),
+        ("local_reduction", "pca"),
         ("scale_init", -1.0),
         ("bn_momentum", 1.5),
         ("bn_epsilon", 0.0),
@@ -436,24 +286,13 @@ def test_bad_configuration_names_the_field(field, value):
         DelgConfig(**{field: value})
 
 
+def test_sub_centres_belong_to_arcface():
+    with pytest.raises(InputError, match=r"`sub_centres`.*arcface.*2"):
+        DelgConfig(global_head="softmax", sub_centres=2)
+
+
 def test_unknown_names_are_reported():
     with pytest.raises(InputError, match="resnet18"):
         build_trunk(DelgConfig(backbone="resnet18"))
     with pytest.raises(InputError, match="colour"):
         DelgConfig.from_dict({"colour": "blue"})
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: GeM(0.5),
-        lambda: GeM(epsilon=0.0),
-        lambda: Attention(0),
-        lambda: Autoencoder(0),
-        lambda: CosineHead(1),
-        lambda: CosineHead(3, scale_init=0.0),
-    ],
-)
-def test_layers_refuse_bad_arguments(make):
-    with pytest.raises(ValueError, match="Received: "):
-        make()

@@ -46,12 +46,12 @@ class _Exported(tf.Module):
         if with_local:
             layers["attention"] = model.attention
             self._depth = model.trunk.output["block3"].shape[-1]
-            if model.autoencoder is not None:
-                layers["encoder"] = model.autoencoder.encoder
+            if model.local_reduction is not None:
+                layers["encoder"] = model.local_reduction.encoder
                 self._depth = model.config.autoencoder_dim
         if with_global:
             layers["conv5"] = model.conv5
-            layers["gem"] = model.gem
+            layers["pooling"] = model.pooling
             layers["whitening"] = model.whitening
             self._dim = model.config.embedding_dim
         self._layers = types.SimpleNamespace(**layers)
@@ -73,7 +73,7 @@ class _Exported(tf.Module):
         """The raw global descriptor [1, D]."""
         layers = self._layers
         block4 = layers.conv5(blocks["conv5_input"], training=False)
-        return layers.whitening(layers.gem(block4))
+        return layers.whitening(layers.pooling(block4))
 
     def _local(
         self,

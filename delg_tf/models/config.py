@@ -6,6 +6,9 @@ from delg_tf.common.errors import InputError
 
 STRIDE_POSITIONS = ("last_unit", "first_unit_1x1", "first_unit_3x3")
 STEMS = ("tf_slim", "symmetric", "official")
+POOLINGS = ("gem", "spoc", "mac")
+GLOBAL_HEADS = ("arcface", "softmax")
+LOCAL_REDUCTIONS = ("autoencoder", "fc", "none")
 INPUT_NORMALISATIONS = ("delg", "caffe", "torch", "tf_slim")
 
 
@@ -28,16 +31,26 @@ class DelgConfig:
             weights that training starts from were trained with.
         local_stride: 16 or 32, pixels between neighbouring local features.
             Weights do not depend on it.
-        gem_power: power of the global pooling.
+        pooling: of block4: generalised mean, mean or maximum (see
+            `pooling.py`).
+        gem_power: power of the generalised mean.
         learn_gem_power: whether the power is trained.
         embedding_dim: length of the global descriptor.
+        global_head: "arcface": cosines to class centres, times a scale;
+            "softmax": a linear classifier with biases.
+        sub_centres: centres of a class in the cosine classifier, of which
+            the nearest counts.
+        partial_fc: share of the classes that each training step classifies
+            among, in both heads; 1: all (see `class_sampler.py`).
         scale_init: start value of the softmax scale; None: sqrt of
             `embedding_dim`.
         learn_scale: whether the softmax scale is trained.
         synchronized_bn: whether training normalises by the statistics of all
             replicas together instead of each one's own.
         attention_dim: hidden width of the attention.
-        use_autoencoder: whether local descriptors are reduced.
+        local_reduction: "autoencoder": local descriptors are reduced, and
+            classified by their reconstruction; "fc": reduced and classified
+            as they are; "none": block3 itself.
         autoencoder_dim: length of a reduced local descriptor.
         stop_gradient: whether the local losses' gradients end at block3.
         bn_momentum: of all batch normalisations.
@@ -50,14 +63,18 @@ class DelgConfig:
     stem: str | None = None
     input_normalisation: str = "delg"
     local_stride: int = 16
+    pooling: str = "gem"
     gem_power: float = 3.0
     learn_gem_power: bool = False
     embedding_dim: int = 2048
+    global_head: str = "arcface"
+    sub_centres: int = 1
+    partial_fc: float = 1.0
     scale_init: float | None = None
     learn_scale: bool = True
     synchronized_bn: bool = False
     attention_dim: int = 512
-    use_autoencoder: bool = True
+    local_reduction: str = "autoencoder"
     autoencoder_dim: int = 128
     stop_gradient: bool = True
     bn_momentum: float = 0.99
@@ -77,8 +94,12 @@ class DelgConfig:
             INPUT_NORMALISATIONS,
         )
         _one_of("local_stride", self.local_stride, (16, 32))
+        _one_of("pooling", self.pooling, POOLINGS)
+        _one_of("global_head", self.global_head, GLOBAL_HEADS)
+        _one_of("local_reduction", self.local_reduction, LOCAL_REDUCTIONS)
         least = {
             "num_classes": 2,
+            "sub_centres": 1,
             "gem_power": 1,
             "embedding_dim": 1,
             "attention_dim": 1,
@@ -86,6 +107,9 @@ class DelgConfig:
         }
         for name, minimum in least.items():
             _check(self, name, getattr(self, name) >= minimum, f">= {minimum}")
+        _check(self, "partial_fc", 0 < self.partial_fc <= 1, "in (0, 1]")
+        plain = self.global_head == "arcface" or self.sub_centres == 1
+        _check(self, "sub_centres", plain, "1 without arcface")
         scale_ok = self.scale_init is None or self.scale_init > 0
         _check(self, "scale_init", scale_ok, "> 0")
         _check(self, "bn_momentum", 0 <= self.bn_momentum < 1, "in [0, 1)")

@@ -189,7 +189,7 @@ def main() -> None:
         DelgConfig(
             backbone="resnet_small",
             num_classes=2,
-            use_autoencoder=False,
+            local_reduction="none",
             stride_position=FLAGS.stride_position,
             stem=FLAGS.stem,
         )

@@ -4,13 +4,15 @@ import math
 
 import tensorflow as tf
 
+from delg_tf.training.losses.cross_entropy import cross_entropy
+
 # Keeps the sine's derivative finite where the cosine is 1 or, by rounding,
 # beyond. It changes the margined cosine by 3e-5 at most.
 _MIN_SINE_SQUARED = 1e-7
 
 
 def add_angular_margin(
-    cosines: tf.Tensor, labels: tf.Tensor, margin: float
+    cosines: tf.Tensor, targets: tf.Tensor, margin: float
 ) -> tf.Tensor:
     """Adds the margin to the angle of the true class.
 
@@ -19,12 +21,12 @@ def add_angular_margin(
     exceeds pi - m, the cosine is left as it is, as in the official code.
 
     Args:
-        cosines: float `[batch, num_classes]`.
-        labels: int `[batch]`.
+        cosines: float `[batch, s]`.
+        targets: int `[batch]`, the true class's column.
         margin: angle in radians, 0 to pi / 2.
 
     Returns:
-        float32 `[batch, num_classes]`.
+        float32 `[batch, s]`.
 
     Raises:
         ValueError: the margin is out of range.
@@ -39,24 +41,32 @@ def add_angular_margin(
     # theta <= pi - m; cosines fall as angles grow.
     shifted = tf.where(cosines >= -math.cos(margin), shifted, cosines)
     is_true = tf.one_hot(
-        labels, cosines.shape[1], on_value=True, off_value=False, dtype=tf.bool
+        targets,
+        tf.shape(cosines)[1],
+        on_value=True,
+        off_value=False,
+        dtype=tf.bool,
     )
     return tf.where(is_true, shifted, cosines)
 
 
 def arcface_loss(
     cosines: tf.Tensor,
-    labels: tf.Tensor,
+    targets: tf.Tensor,
     scale: tf.Tensor,
     margin: float = 0.1,
+    label_smoothing: float = 0.0,
+    log_weights: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Cross-entropy of the scaled, margined cosines.
 
     Args:
-        cosines: float `[batch, num_classes]`.
-        labels: int `[batch]`.
+        cosines: float `[batch, s]`.
+        targets: int `[batch]`, the true class's column.
         scale: float scalar, gamma of the paper.
         margin: in radians; 0 for validation.
+        label_smoothing: see `cross_entropy`.
+        log_weights: see `cross_entropy`.
 
     Returns:
         float32 `[batch]`.
@@ -64,5 +74,6 @@ def arcface_loss(
     Reference: DELG paper, equation 3 and section 3.3; ArcFace, Deng et al.,
     CVPR 2019.
     """
-    logits = scale * add_angular_margin(cosines, labels, margin)
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    margined = add_angular_margin(cosines, targets, margin)
+    logits = tf.cast(scale, tf.float32) * margined
+    return cross_entropy(logits, targets, label_smoothing, log_weights)
