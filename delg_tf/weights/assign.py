@@ -158,11 +158,11 @@ def _reason_to_skip(
         if not common:
             return "the network's classifier is of another kind"
         for name in common:
-            old, new = given[name].shape[:1], tuple(needed[name].shape[:1])
+            old, new = given[name].shape, tuple(needed[name].shape)
             if old != new:
                 return (
-                    f"it has {old[0]} class centres, the network's has "
-                    f"{new[0]}; a new one is trained"
+                    f"its {name} is {old}, the network's {new}: a new "
+                    "classifier is trained"
                 )
     return None
 

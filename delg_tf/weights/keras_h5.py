@@ -63,10 +63,10 @@ def read_keras(path: PathLike) -> Pretrained:
             "ResNetV2). Give ResNet50, ResNet101 or ResNet152."
         )
     old = any(_OLD_LAYER.match(layer) for layer in layers)
-    if "conv1_conv/kernel" in raw or "conv1/kernel" in raw:
-        name = "conv1/kernel" if old else "conv1_conv/kernel"
-        # Trained on BGR; here images are RGB.
-        raw[name] = raw[name][:, :, ::-1]
+    for name in ("conv1_conv/kernel", "conv1/kernel"):
+        if name in raw and raw[name].ndim == 4:
+            # Trained on BGR; here images are RGB.
+            raw[name] = raw[name][:, :, ::-1]
     return collect(
         str(path),
         "keras",
