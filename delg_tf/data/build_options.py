@@ -57,58 +57,63 @@ def check_options(options: BuildOptions) -> None:
     Raises:
         InputError: naming the flag.
     """
+    _check_origins(options)
+    output = pathlib.Path(options.output_directory)
+    _require(
+        output.is_dir() or not output.exists(),
+        f"--output_directory {output} is a file.",
+    )
+    _require(
+        1 <= options.num_shards <= shards.MAX_SHARDS,
+        f"--num_shards must be in 1..{shards.MAX_SHARDS}, not "
+        f"{options.num_shards}.",
+    )
+    _require(
+        0 < options.validation_split_size < 1,
+        "--validation_split_size must lie between 0 and 1, not "
+        f"{options.validation_split_size}.",
+    )
+    _require(options.seed >= 0, f"--seed must be >= 0, not {options.seed}.")
+    _require(
+        options.num_workers >= 0,
+        f"--num_workers must be >= 0, not {options.num_workers}.",
+    )
 
-    def require(condition: bool, message: str) -> None:
-        if not condition:
-            raise InputError(message)
 
+def _check_origins(options: BuildOptions) -> None:
+    """Checks that what says where images come from is complete."""
     train = (options.train_directory, options.train_csv_path)
     test = (options.test_directory, options.test_csv_path)
     own = (options.class_folders_directory, options.labelled_csv_path)
-    require(
+    _require(
         all(train) or not any(train),
         "--train_directory and --train_csv_path must be given together.",
     )
-    require(
+    _require(
         all(test) or not any(test),
         "--test_directory and --test_csv_path must be given together.",
     )
-    require(
+    _require(
         all(train) or not options.train_clean_csv_path,
         "--train_clean_csv_path needs --train_csv_path and --train_directory.",
     )
-    require(
+    _require(
         sum(bool(given) for given in (*own, any(train))) <= 1,
         "Give one of --train_directory, --class_folders_directory and "
         "--labelled_csv_path.",
     )
-    require(
+    _require(
         bool(options.labelled_csv_path) or not options.images_directory,
         "--images_directory needs --labelled_csv_path.",
     )
-    require(
+    _require(
         any(own) or any(train) or any(test),
         "Nothing to build: give --train_directory and --train_csv_path, or "
         "--class_folders_directory, or --labelled_csv_path, or "
         "--test_directory and --test_csv_path.",
     )
-    output = pathlib.Path(options.output_directory)
-    require(
-        output.is_dir() or not output.exists(),
-        f"--output_directory {output} is a file.",
-    )
-    require(
-        1 <= options.num_shards <= shards.MAX_SHARDS,
-        f"--num_shards must be in 1..{shards.MAX_SHARDS}, not "
-        f"{options.num_shards}.",
-    )
-    require(
-        0 < options.validation_split_size < 1,
-        "--validation_split_size must lie between 0 and 1, not "
-        f"{options.validation_split_size}.",
-    )
-    require(options.seed >= 0, f"--seed must be >= 0, not {options.seed}.")
-    require(
-        options.num_workers >= 0,
-        f"--num_workers must be >= 0, not {options.num_workers}.",
-    )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)

@@ -151,6 +151,8 @@ def training_dataset(
     if index is not None:
         images_per_epoch = index.images
     if config.class_balance:
+        if index.labels is None:
+            raise ValueError("`index` must have labels. Received: None.")
         plan = plan_visits(index.labels, config.class_balance, config.seed)
         first_epoch, offset = plan.locate(first_image)
     else:
@@ -164,6 +166,16 @@ def training_dataset(
     records = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch)
     records = records.enumerate(start=first_image)
 
+    decode = _training_decoder(config)
+    dataset = _batches(records, decode, config, part, parts, True)
+    if config.service:
+        dataset = data_service.distribute(dataset, config.service, parts)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _training_decoder(config: PipelineConfig) -> Callable:
+    """Returns what makes (position, record) an (image, label)."""
+
     def decode(
         position: tf.Tensor, record: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -176,10 +188,7 @@ def training_dataset(
         )
         return image, label
 
-    dataset = _batches(records, decode, config, part, parts, True)
-    if config.service:
-        dataset = data_service.distribute(dataset, config.service, parts)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return decode
 
 
 def validation_dataset(
