@@ -10,11 +10,17 @@ from absl import flags
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
 from delg_tf.data.dataset_info import load_dataset_info
-from delg_tf.data.records import find_record_files
 from delg_tf.models.config import STEMS, STRIDE_POSITIONS, DelgConfig
 from delg_tf.models.resnet import ARCHITECTURES
 from delg_tf.training.config import PRECISIONS, TrainingConfig
+from delg_tf.training.devices import DISTRIBUTIONS
 from delg_tf.training.losses.total import LossConfig
+from delg_tf.training.optimizer_config import (
+    OPTIMIZERS,
+    SCHEDULES,
+    OptimizerConfig,
+)
+from delg_tf.training.parts import GROUPS
 from delg_tf.training.trainer import train
 
 FLAGS = flags.FLAGS
@@ -99,11 +105,44 @@ flags.DEFINE_bool(
 )
 flags.DEFINE_float("attention_loss_weight", 1.0, "Weight of that loss.")
 flags.DEFINE_float("reconstruction_loss_weight", 10.0, "Weight of that loss.")
-flags.DEFINE_float("initial_lr", 0.01, "Learning rate; decays linearly to 0.")
+flags.DEFINE_enum(
+    "optimizer",
+    "sgd",
+    OPTIMIZERS,
+    "SGD with momentum (the paper), or Adam with decoupled weight decay.",
+)
+flags.DEFINE_float("initial_lr", 0.01, "Learning rate; decays to 0.")
+flags.DEFINE_enum("lr_schedule", "linear", SCHEDULES, "Shape of the decay.")
 flags.DEFINE_integer("warmup_steps", 0, "Steps of linear warm-up.")
 flags.DEFINE_float("momentum", 0.9, "Of SGD.")
 flags.DEFINE_float(
+    "weight_decay",
+    0.0,
+    "Decoupled, times the learning rate; not of biases and normalisations.",
+)
+flags.DEFINE_float(
     "clip_norm", 10.0, "Largest global norm of the gradient; 0: no limit."
+)
+flags.DEFINE_integer(
+    "accumulation_steps",
+    1,
+    "Compute each step in so many parts, to save memory.",
+)
+flags.DEFINE_float(
+    "ema_decay",
+    0.0,
+    "Of a moving average of the weights, which is validated and saved in "
+    "their place; 0: no average.",
+)
+flags.DEFINE_list(
+    "lr_multipliers",
+    [],
+    "Factors on the learning rate of parts, e.g. backbone:0.1,block4:0.5; "
+    f"parts and groups: {', '.join(sorted(GROUPS))}.",
+)
+flags.DEFINE_bool("freeze_backbone", False, "Train the heads only.")
+flags.DEFINE_integer(
+    "freeze_blocks", 0, "Keep the stem and so many first blocks as they are."
 )
 flags.DEFINE_integer("batch_size", 32, "Images a step, over all replicas.")
 flags.DEFINE_integer("max_iters", 500000, "Steps.")
@@ -120,12 +159,53 @@ flags.DEFINE_bool(
     True,
     "Same input order in every run with the same seed; off is a bit faster.",
 )
+flags.DEFINE_float(
+    "class_balance",
+    0.0,
+    "0: classes come as often as the data has them; 1: all equally often.",
+)
+flags.DEFINE_integer(
+    "max_bad_records", 0, "Unreadable records that are left out at most."
+)
+flags.DEFINE_string(
+    "cache", None, "Copies of the record files: memory, or a (local) folder."
+)
+flags.DEFINE_string(
+    "data_service",
+    None,
+    "grpc://host:port of a tf.data service whose workers decode.",
+)
+flags.DEFINE_integer(
+    "decode_threads", 0, "Images decoded at a time; 0: as many as it takes."
+)
 flags.DEFINE_integer("seed", 0, "Of weights, order and crops.")
 flags.DEFINE_enum(
     "precision", "float32", sorted(PRECISIONS), "Of the network's layers."
 )
+flags.DEFINE_bool(
+    "jit_compile", False, "Compile by XLA; slower on CPUs, measure on GPUs."
+)
 flags.DEFINE_integer(
-    "replicas", None, "Devices; default: all GPUs, or the CPU."
+    "max_bad_steps",
+    20,
+    "Steps in a row that may be skipped because the loss is not finite.",
+)
+flags.DEFINE_enum(
+    "distribution",
+    "mirrored",
+    DISTRIBUTIONS,
+    "mirrored: the GPUs of this machine, or its CPU; one_device; "
+    "multi_worker: all machines that the environment variable TF_CONFIG "
+    "lists, each of which runs this command.",
+)
+flags.DEFINE_integer(
+    "replicas", None, "Devices of mirrored; default: all GPUs, or the CPU."
+)
+flags.DEFINE_string(
+    "init_from",
+    None,
+    "Logdir of a finished training, or exported model, whose weights to start "
+    "from; classifiers of other classes start anew.",
 )
 flags.DEFINE_integer("report_interval", 100, "Steps between summaries.")
 flags.DEFINE_integer("eval_interval", 1000, "Steps between validations.")
@@ -147,10 +227,9 @@ def config_from_flags() -> TrainingConfig:
         InputError: the number of classes is not known, or a flag is out of
             range.
     """
-    classes, images = _classes_and_images()
     model = DelgConfig(
         backbone=FLAGS.backbone,
-        num_classes=classes,
+        num_classes=_num_classes(),
         stride_position=FLAGS.stride_position,
         stem=FLAGS.stem,
         local_stride=32 if FLAGS.block3_strides else 16,
@@ -160,7 +239,7 @@ def config_from_flags() -> TrainingConfig:
         scale_init=FLAGS.delg_scale_factor_init,
         learn_scale=FLAGS.learn_scale,
         synchronized_bn=FLAGS.synchronized_bn,
-        use_autoencoder=FLAGS.use_autoencoder,
+        local_reduction="autoencoder" if FLAGS.use_autoencoder else "none",
         autoencoder_dim=FLAGS.autoencoder_dimensions,
         stop_gradient=FLAGS.stop_gradient,
         bn_momentum=FLAGS.bn_momentum,
@@ -178,16 +257,21 @@ def config_from_flags() -> TrainingConfig:
         "image_size",
         "batch_size",
         "max_iters",
-        "initial_lr",
-        "warmup_steps",
-        "momentum",
-        "clip_norm",
         "crop_min_area",
         "shuffle_buffer",
         "deterministic",
+        "class_balance",
+        "max_bad_records",
+        "cache",
+        "data_service",
+        "decode_threads",
         "seed",
         "precision",
+        "jit_compile",
+        "max_bad_steps",
+        "distribution",
         "replicas",
+        "init_from",
         "report_interval",
         "eval_interval",
         "save_interval",
@@ -206,16 +290,45 @@ def config_from_flags() -> TrainingConfig:
     return TrainingConfig(
         model=model,
         loss=loss,
+        optimizer=_optimizer(),
         augment=FLAGS.use_augmentation,
-        images_per_epoch=images,
         **values,
     )
 
 
-def _classes_and_images() -> tuple[int, int | None]:
-    """Number of classes, and of training records if it is known."""
+def _optimizer() -> OptimizerConfig:
+    same = (
+        "initial_lr",
+        "warmup_steps",
+        "momentum",
+        "weight_decay",
+        "clip_norm",
+        "accumulation_steps",
+        "ema_decay",
+        "freeze_backbone",
+        "freeze_blocks",
+    )
+    return OptimizerConfig(
+        kind=FLAGS.optimizer,
+        schedule=FLAGS.lr_schedule,
+        lr_multipliers=tuple(map(_multiplier, FLAGS.lr_multipliers)),
+        **{name: getattr(FLAGS, name) for name in same},
+    )
+
+
+def _multiplier(text: str) -> tuple[str, float]:
+    part, _, factor = text.partition(":")
+    try:
+        return part, float(factor)
+    except ValueError as error:
+        raise InputError(
+            f"--lr_multipliers must be like backbone:0.1. Received: {text!r}"
+        ) from error
+
+
+def _num_classes() -> int:
     folder = pathlib.Path(FLAGS.train_file_pattern).parent
-    classes, images = FLAGS.num_classes, None
+    classes = FLAGS.num_classes
     if (folder / "dataset_info.json").is_file():
         info = load_dataset_info(folder)
         if classes is not None and classes < info.num_classes:
@@ -224,10 +337,6 @@ def _classes_and_images() -> tuple[int, int | None]:
                 f"{info.num_classes} classes."
             )
         classes = classes or info.num_classes
-        split = info.splits.get("train")
-        files = find_record_files(FLAGS.train_file_pattern)
-        if split is not None and split.shards == len(files):
-            images = split.images
     if classes is None and FLAGS.dataset_version:
         classes = _CLASSES[FLAGS.dataset_version]
     if classes is None:
@@ -236,7 +345,7 @@ def _classes_and_images() -> tuple[int, int | None]:
             "dataset_info.json (tools/build_tfrecords.py writes it). Pass "
             "--num_classes or --dataset_version."
         )
-    return classes, images
+    return classes
 
 
 def main() -> None:

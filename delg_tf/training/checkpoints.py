@@ -1,6 +1,12 @@
 """Checkpoints that training resumes from."""
 
+import contextlib
+import dataclasses
+import json
 import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import TypeAlias
 
 import tensorflow as tf
 import tf_keras as keras
@@ -8,9 +14,9 @@ from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import read_json, write_json
-from delg_tf.models.delg import Delg
 from delg_tf.training.config import TrainingConfig
 
+Trackable: TypeAlias = tf.Module | keras.Model
 _FOLDER = "delf_tf2-ckpt"
 _CONFIG_FILE = "run.json"
 # What the position in the data and the schedule depend on.
@@ -18,8 +24,6 @@ _FIXED = (
     "batch_size",
     "seed",
     "max_iters",
-    "initial_lr",
-    "warmup_steps",
     "image_size",
     "augment",
     "crop_min_area",
@@ -28,15 +32,16 @@ _FIXED = (
 
 
 class Checkpoints:
-    """Saves and restores network, optimiser and step.
+    """Saves and restores everything that a run consists of.
 
     The position in the data needs no saving: the input is a function of seed
     and step.
 
     Args:
         config: the run.
-        model: the network, its variables built.
-        optimizer: the optimiser, its variables built.
+        is_chief: whether this process's files are those that stay.
+        **parts: what is saved: the network, the optimiser, ..., their
+            variables built.
 
     Raises:
         InputError: `logdir` holds a run of another network.
@@ -45,11 +50,13 @@ class Checkpoints:
     def __init__(
         self,
         config: TrainingConfig,
-        model: Delg,
-        optimizer: keras.optimizers.Optimizer,
+        is_chief: bool = True,
+        **parts: Trackable,
     ):
+        self._is_chief = is_chief
+        self._saved_step: int | None = None
         self._check_same_run(config)
-        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
+        self._checkpoint = tf.train.Checkpoint(**parts)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             str(pathlib.Path(config.logdir) / _FOLDER),
@@ -73,20 +80,32 @@ class Checkpoints:
             raise InputError(
                 f"The checkpoint {latest} cannot be restored: {error}"
             ) from error
+        self._saved_step = int(latest.rpartition("-")[2])
         logging.info("Resumed from %s.", latest)
         return True
 
     def save(self, step: int) -> None:
         """Saves a checkpoint, once for each step."""
-        latest = self._manager.latest_checkpoint or ""
-        if not latest.endswith(f"-{step}"):
+        if self._saved_step == step:
+            return
+        self._saved_step = step
+        if self._is_chief:
             self._manager.save(checkpoint_number=step)
+            return
+        # Variables that differ between workers are summed for the file, so
+        # all workers must take part.
+        with tempfile.TemporaryDirectory() as folder:
+            self._checkpoint.write(str(pathlib.Path(folder) / "ckpt"))
 
     def _check_same_run(self, config: TrainingConfig) -> None:
         path = pathlib.Path(config.logdir) / _CONFIG_FILE
-        run = {"model": config.model.to_dict()} | {
-            name: getattr(config, name) for name in _FIXED
-        }
+        run = {
+            "model": config.model.to_dict(),
+            # As JSON gives it back.
+            "optimizer": json.loads(
+                json.dumps(dataclasses.asdict(config.optimizer))
+            ),
+        } | {name: getattr(config, name) for name in _FIXED}
         if path.exists():
             previous = read_json(path)
             try:
@@ -105,7 +124,7 @@ class Checkpoints:
                     f"{', '.join(different)} differ. Choose another --logdir "
                     "or remove it."
                 )
-            for name in _FIXED:
+            for name in ("optimizer", *_FIXED):
                 if previous.get(name) != run[name]:
                     logging.warning(
                         "%s was %s in this --logdir and is now %s: the run "
@@ -114,4 +133,18 @@ class Checkpoints:
                         previous.get(name),
                         run[name],
                     )
-        write_json(path, run)
+        if self._is_chief:
+            write_json(path, run)
+
+
+@contextlib.contextmanager
+def written_by_chief(logdir: str, is_chief: bool) -> Iterator[str]:
+    """Gives the folder to write to: another one, soon gone, for all others.
+
+    All workers must take part in writing variables that differ between them.
+    """
+    if is_chief:
+        yield logdir
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder

@@ -5,8 +5,13 @@ import dataclasses
 from delg_tf.common.errors import InputError
 from delg_tf.models.config import DelgConfig
 from delg_tf.training.losses.total import LossConfig
+from delg_tf.training.optimizer_config import OptimizerConfig
 
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+PRECISIONS = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,26 +21,35 @@ class TrainingConfig:
     Attributes:
         model: the network.
         loss: weights of the losses.
+        optimizer: optimiser, learning rates, frozen parts.
         logdir: where checkpoints, weights and summaries go.
         train_file_pattern: glob of the training records.
         validation_file_pattern: glob of the validation records, or None.
-        images_per_epoch: training records; None: from `dataset_info.json`,
-            else counted.
         image_size: side of the images in pixels.
         batch_size: images a step, over all replicas.
         max_iters: steps.
-        initial_lr: learning rate that the linear decay starts from.
-        warmup_steps: steps of linear warm-up.
-        momentum: of SGD.
-        clip_norm: largest global norm of the summed gradient; 0: no limit.
         augment: random crops.
         crop_min_area: smallest share of an image that a crop covers.
         shuffle_buffer: records that the shuffle draws from.
-        deterministic: fixed order of the input (see `PipelineConfig`).
+        deterministic: fixed order of the input (see `PipelineConfig`, as for
+            the next five).
+        class_balance: 0: classes as often as the data has them; 1: equally.
+        max_bad_records: unreadable records that are left out at most.
+        cache: of the record files.
+        data_service: address of a tf.data service.
+        decode_threads: images decoded at a time; 0: as many as it takes.
         seed: of weights, order and crops.
-        precision: a key of `PRECISIONS`.
+        precision: a key of `PRECISIONS`; the losses, the poolings and the
+            weights are float32 always.
+        jit_compile: compile forward and backward pass by XLA (slower on
+            CPUs).
+        max_bad_steps: so many steps in a row may be skipped because the loss
+            or the gradient is not finite; one more ends the run.
+        distribution: a name of `devices.DISTRIBUTIONS`.
         replicas: devices; None: all GPUs, or the CPU. More than one without
             GPUs needs as many logical CPUs.
+        init_from: finished training or export whose weights a new run starts
+            from (see `initialisation`).
         report_interval: steps between summaries.
         eval_interval: steps between validations.
         save_interval: steps between checkpoints.
@@ -50,22 +64,29 @@ class TrainingConfig:
     logdir: str
     train_file_pattern: str
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = dataclasses.field(
+        default_factory=OptimizerConfig
+    )
     validation_file_pattern: str | None = None
-    images_per_epoch: int | None = None
     image_size: int = 321
     batch_size: int = 32
     max_iters: int = 500000
-    initial_lr: float = 0.01
-    warmup_steps: int = 0
-    momentum: float = 0.9
-    clip_norm: float = 10.0
     augment: bool = True
     crop_min_area: float = 0.08
     shuffle_buffer: int = 10000
     deterministic: bool = True
+    class_balance: float = 0.0
+    max_bad_records: int = 0
+    cache: str | None = None
+    data_service: str | None = None
+    decode_threads: int = 0
     seed: int = 0
     precision: str = "float32"
+    jit_compile: bool = False
+    max_bad_steps: int = 20
+    distribution: str = "mirrored"
     replicas: int | None = None
+    init_from: str | None = None
     report_interval: int = 100
     eval_interval: int = 1000
     save_interval: int = 1000
@@ -84,19 +105,15 @@ class TrainingConfig:
             "image_size": 32,
             "batch_size": 1,
             "max_iters": 0,
-            "warmup_steps": 0,
             "shuffle_buffer": 1,
             "report_interval": 1,
             "eval_interval": 1,
             "save_interval": 1,
             "eval_batches": 1,
             "keep_checkpoints": 1,
-            "clip_norm": 0,
-            "initial_lr": 0,
-            "momentum": 0,
             "seed": 0,
+            "max_bad_steps": 0,
             "replicas": 1,
-            "images_per_epoch": 1,
             "stop_at": 1,
         }
         for name, minimum in least.items():
@@ -105,12 +122,10 @@ class TrainingConfig:
                 raise InputError(
                     f"`{name}` must be at least {minimum}. Received: {value}"
                 )
-        for name, end in {"momentum": 1, "seed": 2**32}.items():
-            if getattr(self, name) >= end:
-                raise InputError(
-                    f"`{name}` must be less than {end}. Received: "
-                    f"{getattr(self, name)}"
-                )
+        if self.seed >= 2**32:
+            raise InputError(
+                f"`seed` must be less than {2**32}. Received: {self.seed}"
+            )
         if not 0 < self.crop_min_area <= 1:
             raise InputError(
                 "`crop_min_area` must be in (0, 1]. Received: "

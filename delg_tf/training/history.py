@@ -12,10 +12,19 @@ class History:
         logdir: the run's directory.
         first_step: lines of later steps, from a run that was cut off, are
             dropped: this run makes them again.
+        is_chief: others write nothing.
     """
 
-    def __init__(self, logdir: str | os.PathLike, first_step: int):
+    def __init__(
+        self,
+        logdir: str | os.PathLike,
+        first_step: int,
+        is_chief: bool = True,
+    ):
         self._path = pathlib.Path(logdir) / "history.jsonl"
+        self._is_chief = is_chief
+        if not is_chief:
+            return
         kept = [
             row for row in read_history(logdir) if row["step"] <= first_step
         ]
@@ -25,6 +34,8 @@ class History:
 
     def add(self, step: int, kind: str, values: dict[str, float]) -> None:
         """Appends figures; `kind` is "train", "validation" or "network"."""
+        if not self._is_chief:
+            return
         with open(self._path, "a", encoding="utf-8") as file:
             row = {"step": step, "kind": kind, **values}
             file.write(json.dumps(row) + "\n")

@@ -1,39 +1,70 @@
-"""One training step and one validation step on all replicas."""
+"""One training step on all replicas."""
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras as keras
 
 from delg_tf.models.delg import Delg
+from delg_tf.training.averaging import WeightAverage
+from delg_tf.training.loss_scale import LossScale
 from delg_tf.training.losses.total import LossConfig, delg_losses
+from delg_tf.training.metrics import accuracies
+from delg_tf.training.optimizer import GroupedOptimizer
+from delg_tf.training.optimizer_config import OptimizerConfig
+from delg_tf.training.sparse_gradients import sum_repeated_rows
 
 
 class TrainStep:
     """Computes losses and updates the weights.
+
+    A step whose loss or gradient is not finite changes nothing, batch
+    normalisation included: it is counted and skipped.
 
     Args:
         model: built under the strategy.
         optimizer: built under the strategy.
         strategy: replicas.
         loss: weights of the losses.
-        batch_size: images over all replicas.
-        clip_norm: largest global norm of the summed gradient; 0: no limit.
+        batch_size: images over all replicas and parts.
+        config: clipping and accumulation are used.
+        loss_scale: for float16; None: no scaling.
+        average: moving average of the weights, or None.
+        jit_compile: compile forward and backward pass by XLA.
     """
 
     def __init__(
         self,
         model: Delg,
-        optimizer: keras.optimizers.Optimizer,
+        optimizer: GroupedOptimizer,
         strategy: tf.distribute.Strategy,
         loss: LossConfig,
         batch_size: int,
-        clip_norm: float,
+        config: OptimizerConfig,
+        loss_scale: LossScale | None = None,
+        average: WeightAverage | None = None,
+        jit_compile: bool = False,
     ):
         self._model = model
         self._optimizer = optimizer
         self._strategy = strategy
         self._loss = loss
         self._batch_size = batch_size
-        self._clip_norm = clip_norm
+        self._config = config
+        self._loss_scale = loss_scale
+        self._average = average
+        self._variables = optimizer.variables_to_train
+        self._statistics = _batch_statistics(model)
+        self._gradients_of_part = self._part
+        if jit_compile:
+            self._gradients_of_part = tf.function(self._part, jit_compile=True)
+        with strategy.scope():
+            self.bad_steps = tf.Variable(
+                0,
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="bad_steps",
+            )
 
     @tf.function
     def __call__(
@@ -47,112 +78,167 @@ class TrainStep:
 
         Returns:
             Scalars over the whole batch: the losses, `global_accuracy` and
-            `local_accuracy` (share of right answers, without margin), and
-            `gradient_norm` before clipping.
+            `local_accuracy` (share of right answers, without margin),
+            `gradient_norm` before clipping, and `skipped`, 1 if the step was
+            not finite.
         """
-        values = self._strategy.run(self._replica_step, (images, labels))
-        norm = values.pop("gradient_norm")
-        reduce = self._strategy.reduce
-        metrics = {
-            key: reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
-            for key, value in values.items()
-        }
-        # The norm of the summed gradient is the same on every replica.
-        metrics["gradient_norm"] = reduce(
-            tf.distribute.ReduceOp.MEAN, norm, axis=None
+        values, gradients, before = self._strategy.run(
+            self._gradients, (images, labels)
         )
-        return metrics
+        norm = self._mean(values.pop("gradient_norm"))
+        metrics = {key: self._sum(value) for key, value in values.items()}
+        finite = tf.math.is_finite(norm) & tf.math.is_finite(metrics["total"])
+        tf.cond(
+            finite,
+            lambda: self._apply(gradients, norm),
+            lambda: self._skip(before),
+        )
+        self._count(finite, metrics["total"])
+        return metrics | {
+            "gradient_norm": norm,
+            "skipped": 1.0 - tf.cast(finite, tf.float32),
+        }
 
-    def _replica_step(
+    def _gradients(
         self, images: tf.Tensor, labels: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        model = self._model
-        with tf.GradientTape() as tape:
-            outputs = model(images, training=True)
-            losses = delg_losses(
-                outputs,
-                labels,
-                model.global_head.scale,
-                self._loss,
-                self._loss.margin,
-                self._batch_size,
-            )
-        variables = model.trainable_variables
-        gradients = tape.gradient(losses["total"], variables)
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
+        """Metrics, summed gradients, and batch statistics before the step."""
+        before = [tf.identity(variable) for variable in self._statistics]
+        scale = 1.0 if self._loss_scale is None else self._loss_scale.scale
+        scale = tf.convert_to_tensor(scale)
+        metrics, gradients = self._all_parts(images, labels, scale)
         # Summed before clipping: clipping each replica's own would make the
         # result depend on their number.
         context = tf.distribute.get_replica_context()
         gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        norm = tf.linalg.global_norm(gradients)
-        if self._clip_norm > 0:
-            gradients, _ = tf.clip_by_global_norm(
-                gradients, self._clip_norm, use_norm=norm
-            )
-        self._optimizer.apply_gradients(
-            zip(gradients, variables), skip_gradients_aggregation=True
-        )
-        metrics = losses | _accuracies(outputs, labels, self._batch_size)
-        return metrics | {"gradient_norm": norm}
+        gradients = [sum_repeated_rows(gradient) for gradient in gradients]
+        if self._loss_scale is not None:
+            gradients = [_times(g, 1.0 / scale) for g in gradients]
+        metrics["gradient_norm"] = tf.linalg.global_norm(gradients)
+        return metrics, gradients, before
 
+    def _all_parts(
+        self, images: tf.Tensor, labels: tf.Tensor, scale: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """Sums of metrics and gradients over the parts of a replica's share.
 
-class EvalStep:
-    """Computes losses and accuracies as training does, without margin.
-
-    Args:
-        model: the network.
-        strategy: replicas.
-        loss: weights of the losses.
-    """
-
-    def __init__(
-        self, model: Delg, strategy: tf.distribute.Strategy, loss: LossConfig
-    ):
-        self._model = model
-        self._strategy = strategy
-        self._loss = loss
-
-    @tf.function(reduce_retracing=True)
-    def __call__(
-        self, images: tf.Tensor, labels: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Evaluates one distributed batch.
-
-        Returns:
-            Sums over the batch's images of the losses and of the right
-            answers, and their number, `images`.
+        One part waits for the one before, so that their activations need not
+        be in memory at the same time.
         """
-        values = self._strategy.run(self._replica_step, (images, labels))
-        return {
-            key: self._strategy.reduce(
-                tf.distribute.ReduceOp.SUM, value, axis=None
+        parts = self._config.accumulation_steps
+        size = self._batch_size // (parts * self._strategy.num_replicas_in_sync)
+        if parts == 1:
+            return self._gradients_of_part(images, labels, scale)
+        total = None
+        for first in range(0, parts * size, size):
+            ready = [] if total is None else tf.nest.flatten(total)
+            with tf.control_dependencies(ready):
+                part = self._gradients_of_part(
+                    tf.identity(images[first : first + size]),
+                    labels[first : first + size],
+                    scale,
+                )
+            total = part if total is None else _add(total, part)
+        return total
+
+    def _part(
+        self, images: tf.Tensor, labels: tf.Tensor, scale: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        model = self._model
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True, labels=labels)
+            losses = delg_losses(
+                outputs, labels, self._loss, self._batch_size, training=True
             )
-            for key, value in values.items()
-        }
-
-    def _replica_step(
-        self, images: tf.Tensor, labels: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        outputs = self._model(images, training=False)
-        sums = delg_losses(
-            outputs,
-            labels,
-            self._model.global_head.scale,
-            self._loss,
-            margin=0.0,
-            global_batch=1,
+            scaled = losses["total"] * scale
+        gradients = tape.gradient(
+            scaled,
+            self._variables,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        sums |= _accuracies(outputs, labels, 1)
-        return sums | {"images": tf.cast(tf.shape(labels)[0], tf.float32)}
+        return losses | accuracies(outputs, labels, self._batch_size), gradients
+
+    def _apply(self, gradients: list[tf.Tensor], norm: tf.Tensor) -> tf.Tensor:
+        limit = self._config.clip_norm
+
+        def move(gradients: list[tf.Tensor]) -> None:
+            if limit > 0:
+                gradients, _ = tf.clip_by_global_norm(
+                    gradients, limit, use_norm=norm
+                )
+            self._optimizer.apply(gradients)
+
+        self._strategy.run(move, (gradients,))
+        if self._average is not None:
+            self._average.update(self._optimizer.iterations)
+        return tf.constant(True)
+
+    def _skip(self, before: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Undoes the batch statistics; the step counts nevertheless."""
+
+        def undo(before: Sequence[tf.Tensor]) -> None:
+            for variable, value in zip(self._statistics, before):
+                variable.assign(value)
+
+        self._strategy.run(undo, (before,))
+        self._optimizer.skip()
+        return tf.constant(False)
+
+    def _count(self, finite: tf.Tensor, loss: tf.Tensor) -> None:
+        """Counts bad steps in a row; float16's overflows are not bad."""
+        good = finite
+        if self._loss_scale is not None:
+            overflow = tf.math.is_finite(loss) & ~self._loss_scale.is_smallest
+            good |= overflow
+            self._loss_scale.update(finite)
+        self.bad_steps.assign(tf.where(good, 0, self.bad_steps + 1))
+
+    def _sum(self, value: tf.Tensor) -> tf.Tensor:
+        return self._strategy.reduce(
+            tf.distribute.ReduceOp.SUM, value, axis=None
+        )
+
+    def _mean(self, value: tf.Tensor) -> tf.Tensor:
+        """Of a value that is the same on all replicas."""
+        return self._strategy.reduce(
+            tf.distribute.ReduceOp.MEAN, value, axis=None
+        )
 
 
-def _accuracies(
-    outputs: dict[str, tf.Tensor], labels: tf.Tensor, denominator: int
-) -> dict[str, tf.Tensor]:
-    def share(logits: tf.Tensor) -> tf.Tensor:
-        right = tf.equal(tf.argmax(logits, axis=1), tf.cast(labels, tf.int64))
-        return tf.reduce_sum(tf.cast(right, tf.float32)) / denominator
+def _batch_statistics(model: Delg) -> list[tf.Variable]:
+    """What the forward pass of training changes."""
+    return [
+        variable
+        for layer in model.submodules
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and layer.trainable
+        for variable in (layer.moving_mean, layer.moving_variance)
+    ]
 
-    return {
-        "global_accuracy": share(outputs["cosines"]),
-        "local_accuracy": share(outputs["local_logits"]),
-    }
+
+def _times(
+    gradient: tf.Tensor | tf.IndexedSlices, factor: tf.Tensor
+) -> tf.Tensor | tf.IndexedSlices:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(
+            gradient.values * factor, gradient.indices, gradient.dense_shape
+        )
+    return gradient * factor
+
+
+def _add(
+    total: tuple[dict, list], part: tuple[dict, list]
+) -> tuple[dict, list]:
+    """Sums of metrics and of gradients, sparse ones included."""
+    metrics = {key: value + part[0][key] for key, value in total[0].items()}
+    gradients = [
+        tf.add_n([a, b])
+        if not isinstance(a, tf.IndexedSlices)
+        else tf.IndexedSlices(
+            tf.concat([a.values, b.values], 0),
+            tf.concat([a.indices, b.indices], 0),
+            a.dense_shape,
+        )
+        for a, b in zip(total[1], part[1])
+    ]
+    return metrics, gradients

@@ -14,6 +14,7 @@ _TRAIN_NAMES = {
     "global": "loss/desc/crossentropy",
     "attention": "loss/attn/crossentropy",
     "reconstruction": "loss/recon/mse",
+    "contrastive": "loss/contrastive",
     "total": "loss/total",
     "global_accuracy": "train_accuracy/desc",
     "local_accuracy": "train_accuracy/attn",
@@ -21,6 +22,9 @@ _TRAIN_NAMES = {
     "learning_rate": "learning_rate",
     "scale": "desc/scale_factor",
     "steps_per_second": "global_steps_per_sec",
+    "images_per_second": "images_per_sec",
+    "skipped": "skipped",
+    "loss_scale": "loss_scale",
 }
 
 
@@ -30,12 +34,15 @@ class Summaries:
     Args:
         logdir: the run's directory.
         model: the network.
+        is_chief: others write nothing.
     """
 
-    def __init__(self, logdir: str, model: Delg):
+    def __init__(self, logdir: str, model: Delg, is_chief: bool = True):
         self._model = model
-        self._writer = tf.summary.create_file_writer(
-            os.path.join(logdir, "train_logs")
+        self._writer = (
+            tf.summary.create_file_writer(os.path.join(logdir, "train_logs"))
+            if is_chief
+            else tf.summary.create_noop_writer()
         )
 
     def training(self, step: int, metrics: dict[str, float]) -> None:
