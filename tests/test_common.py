@@ -205,6 +205,18 @@ TOOL = """
 """
 
 
+def test_help_shows_flags_of_other_modules():
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "search.py", "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert "--index_dir" in done.stdout
+    assert "--ransac_iterations" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "output", "message", "traceback"),
     [

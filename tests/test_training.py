@@ -14,11 +14,11 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from training_records import CLASSES, photo, write_records
 
 from delg_tf.common.errors import InputError
 from delg_tf.data import pipeline
 from delg_tf.data.augmentation import training_image, validation_image
-from delg_tf.data.records import encode_example
 from delg_tf.models.config import DelgConfig
 from delg_tf.models.delg import Delg
 from delg_tf.training import thresholds
@@ -34,7 +34,6 @@ from delg_tf.training.trained_model import load_record, load_trained_model
 from delg_tf.training.trainer import Trainer, train
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-CLASSES = 4
 RATES = {"steps_per_second", "images_per_second"}
 TRAIN_IMAGES, VALIDATION_IMAGES = 26, 5
 
@@ -61,31 +60,6 @@ def _few_threshold_images():
 # --- records --------------------------------------------------------------
 
 
-def _photo(label, index, height=48, width=56):
-    """A JPEG whose stripes and colour say its class, with some noise."""
-    random = np.random.default_rng([label, index])
-    rows, columns = np.mgrid[:height, :width]
-    along = columns if label % 2 else rows
-    stripes = np.sin(along * (0.5 if label < 2 else 1.2) + index)
-    colour = np.array([[220, 60, 60], [60, 220, 60], [60, 60, 220], [200] * 3])
-    pixels = colour[label] * (0.7 + 0.3 * stripes[..., None])
-    pixels = np.clip(pixels + random.normal(0, 6, pixels.shape), 0, 255)
-    data = io.BytesIO()
-    PIL.Image.fromarray(pixels.astype(np.uint8)).save(
-        data, "JPEG", quality=95, subsampling=0
-    )
-    return data.getvalue()
-
-
-def _write_records(path, first, count, label=None):
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for index in range(first, first + count):
-            of = index % CLASSES if label is None else label
-            photo = _photo(index % CLASSES, index)
-            name = f"{index:016x}".encode()
-            writer.write(encode_example(photo, name, 48, 56, of))
-
-
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
@@ -93,9 +67,9 @@ def records(tmp_path_factory):
     first = 0
     for shard, count in enumerate([10, 0, 7, 9]):
         path = folder / f"train-{shard:05d}-of-00004"
-        _write_records(path, first, count)
+        write_records(path, first, count)
         first += count
-    _write_records(folder / "validation-00000-of-00001", 100, VALIDATION_IMAGES)
+    write_records(folder / "validation-00000-of-00001", 100, VALIDATION_IMAGES)
     assert first == TRAIN_IMAGES
     return folder
 
@@ -202,9 +176,9 @@ def test_records_are_counted(records):
 
 
 def test_validation_image_is_the_whole_photo():
-    photo = _photo(1, 0, height=40, width=40)
-    expected = np.asarray(PIL.Image.open(io.BytesIO(photo)), np.float64)
-    image = validation_image(tf.constant(photo), 40).numpy()
+    encoded = photo(1, 0, height=40, width=40)
+    expected = np.asarray(PIL.Image.open(io.BytesIO(encoded)), np.float64)
+    image = validation_image(tf.constant(encoded), 40).numpy()
     # Extraction decodes with Pillow: both must see the same pixels.
     np.testing.assert_allclose(image, (expected - 128) / 128, atol=1.01 / 128)
 
@@ -647,14 +621,14 @@ def test_bfloat16_trains_in_float32_variables(tmp_path, records):
 @pytest.mark.parametrize("label", [CLASSES, -1])
 def test_label_out_of_range_is_reported(tmp_path, label):
     path = tmp_path / "train-00000-of-00001"
-    _write_records(path, 0, 8, label=label)
+    write_records(path, 0, 8, label=label)
     with pytest.raises(InputError, match="label"):
         train(_config(tmp_path / "run", tmp_path))
 
 
 def test_damaged_record_is_reported(tmp_path):
     path = tmp_path / "train-00000-of-00001"
-    _write_records(path, 0, 8)
+    write_records(path, 0, 8)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     path.write_bytes(data)

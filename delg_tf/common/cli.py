@@ -4,7 +4,7 @@ import logging as std_logging
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, logging
+from absl import app, flags, logging
 
 from delg_tf.common.errors import InputError
 
@@ -40,7 +40,17 @@ def run(main: Callable[[], None]) -> None:
             return 1
         return 0
 
+    _show_all_flags()
     app.run(guarded)
+
+
+def _show_all_flags() -> None:
+    """Lets --help show flags that other modules of the package define."""
+    known = flags.FLAGS
+    for name in [m for m in sys.modules if m.startswith("delg_tf.")]:
+        for flag in known.get_key_flags_for_module(name):
+            # The name by which absl knows the program itself.
+            known.register_key_flag_for_module(sys.argv[0], flag)
 
 
 def _worth_showing(record: std_logging.LogRecord) -> bool:

@@ -35,6 +35,11 @@ class WeightAverage(tf.Module):
             for variable in variables
         ]
 
+    def restart(self) -> None:
+        """Makes the averages copies of the weights as they are now."""
+        for average, variable in zip(self._averages, self._variables):
+            average.assign(variable.read_value())
+
     def update(self, step: tf.Tensor) -> None:
         """Takes the weights in; in cross-replica context.
 

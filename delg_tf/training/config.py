@@ -48,6 +48,9 @@ class TrainingConfig:
         distribution: a name of `devices.DISTRIBUTIONS`.
         replicas: devices; None: all GPUs, or the CPU. More than one without
             GPUs needs as many logical CPUs.
+        init_checkpoint: pre-trained weights of another program that a new
+            run starts from (see `delg_tf.weights`).
+        init_format: of them.
         init_from: finished training or export whose weights a new run starts
             from (see `initialisation`).
         report_interval: steps between summaries.
@@ -86,6 +89,8 @@ class TrainingConfig:
     max_bad_steps: int = 20
     distribution: str = "mirrored"
     replicas: int | None = None
+    init_checkpoint: str | None = None
+    init_format: str = "auto"
     init_from: str | None = None
     report_interval: int = 100
     eval_interval: int = 1000
@@ -122,6 +127,11 @@ class TrainingConfig:
                 raise InputError(
                     f"`{name}` must be at least {minimum}. Received: {value}"
                 )
+        if self.init_checkpoint and self.init_from:
+            raise InputError(
+                "`init_checkpoint` and `init_from` exclude each other: give "
+                "one source of weights."
+            )
         if self.seed >= 2**32:
             raise InputError(
                 f"`seed` must be less than {2**32}. Received: {self.seed}"

@@ -1,8 +1,9 @@
 """The devices and machines that a run is distributed over."""
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
@@ -98,6 +99,31 @@ def distributed(
     return strategy.distribute_datasets_from_function(
         lambda context: dataset.rebatch(share)
     )
+
+
+@contextlib.contextmanager
+def lost_workers(distribution: str) -> Iterator[None]:
+    """Says what to do when another worker is gone.
+
+    Args:
+        distribution: of the run in the block.
+    """
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.InternalError,
+    ) as error:
+        if distribution != "multi_worker":
+            raise
+        raise InputError(
+            "A worker was lost. Start all of them again with the same "
+            "command: training goes on from the last checkpoint. TensorFlow "
+            f"says: {error.message}"
+        ) from error
 
 
 def _check_tf_config() -> None:

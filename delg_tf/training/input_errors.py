@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from delg_tf.common.errors import InputError
+from delg_tf.data.record_check import check_record_files
 
 
 @contextlib.contextmanager
@@ -18,6 +19,8 @@ def input_errors(pattern: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+        # Names the file and the place, if the records are to blame.
+        check_record_files(pattern, data=True)
         raise InputError(
             f"A record of {pattern} is damaged or does not fit: {error.message}"
         ) from error

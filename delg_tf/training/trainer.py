@@ -18,13 +18,13 @@ from delg_tf.data.pipeline import (
     check_records,
     training_dataset,
 )
-from delg_tf.data.records import find_record_files
 from delg_tf.models.delg import Delg
 from delg_tf.training.averaging import WeightAverage
 from delg_tf.training.checkpoints import Checkpoints, written_by_chief
 from delg_tf.training.config import TrainingConfig
 from delg_tf.training.devices import (
     distributed,
+    lost_workers,
     make_strategy,
     num_workers,
     worker_index,
@@ -48,6 +48,7 @@ from delg_tf.training.trained_model import (
     save_trained_model,
 )
 from delg_tf.training.validation import validate
+from delg_tf.weights.load import load_pretrained
 
 # Steps between two looks at the number of bad steps.
 _CHECK_INTERVAL = 10
@@ -136,8 +137,6 @@ class Trainer:
                 config.optimizer.freeze_blocks,
             )
             self.model.build_variables()
-            if config.init_from:
-                start_from(self.model, config.init_from)
             self.optimizer = GroupedOptimizer(
                 self.model, config.optimizer, config.max_iters
             )
@@ -162,7 +161,8 @@ class Trainer:
             The record of the finished model; None if `stop_at`, or a request
             to stop, came first.
         """
-        self._checkpoints.restore()
+        if not self._checkpoints.restore():
+            self._initialise()
         if (record := self._finished()) is not None:
             return record
         config = self.config
@@ -182,6 +182,18 @@ class Trainer:
             logging.info("Stopped at step %d; run again to go on.", step)
             return None
         return self._finish(time.monotonic() - start)
+
+    def _initialise(self) -> None:
+        """Takes weights from elsewhere for a run that begins."""
+        config = self.config
+        if config.init_from:
+            start_from(self.model, config.init_from)
+        if config.init_checkpoint:
+            load_pretrained(
+                self.model, config.init_checkpoint, config.init_format
+            )
+        if self._average is not None:
+            self._average.restart()
 
     def _loop(
         self, last: int, progress: Progress, interruption: Interruption
@@ -381,16 +393,13 @@ def train(config: TrainingConfig) -> ModelRecord | None:
         config: the run.
 
     Returns:
-        The record of the finished model; None if `config.stop_at` came first.
+        The record of the finished model; None if `config.stop_at`, or
+        SIGTERM, came first.
 
     Raises:
         InputError: the records, the flags or an earlier run in `logdir` do
-            not fit.
+            not fit; or another worker was lost.
     """
-    # Found out before the network is built and the first steps are made.
-    for pattern in (config.train_file_pattern, config.validation_file_pattern):
-        if pattern is not None:
-            find_record_files(pattern)
     try:
         pathlib.Path(config.logdir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -398,4 +407,5 @@ def train(config: TrainingConfig) -> ModelRecord | None:
             f"The folder {config.logdir} cannot be made: {error.strerror}. "
             "Choose another --logdir."
         ) from error
-    return Trainer(config).run()
+    with lost_workers(config.distribution):
+        return Trainer(config).run()
