@@ -381,13 +381,13 @@ def test_odd_and_tiny_images(network):
         assert set(outputs["scales"].numpy()) == {1.0, 4.0}
 
 
-def test_export_without_autoencoder_has_the_whole_depth():
-    module = LocalModule(small_model(local_reduction="none"))
-    outputs = module.extract(
+@pytest.mark.parametrize("reduction, depth", [("fc", 16), ("none", 256)])
+def test_export_has_the_depth_of_the_reduction(reduction, depth):
+    outputs = LocalModule(small_model(local_reduction=reduction)).extract(
         tf.constant(_image()), tf.constant([1.0]), tf.constant(9),
         tf.constant(0.0),
     )  # fmt: skip
-    assert outputs["features"].shape == (9, 256)
+    assert outputs["features"].shape == (9, depth)
 
 
 def test_global_module_takes_no_limits(model):

@@ -9,6 +9,7 @@ from delg_tf.models.delg import Delg
 from delg_tf.training.optimizer_config import OptimizerConfig
 from delg_tf.training.parts import variables_by_part
 from delg_tf.training.schedule import WarmupDecay
+from delg_tf.training.sgd import MomentumSGD
 
 
 class GroupedOptimizer(tf.Module):
@@ -91,7 +92,7 @@ def _make(
         return keras.optimizers.AdamW(
             rate, **common | {"weight_decay": config.weight_decay}
         )
-    return keras.optimizers.SGD(rate, momentum=config.momentum, **common)
+    return MomentumSGD(rate, momentum=config.momentum, **common)
 
 
 def _exclude_from_decay(
