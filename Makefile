@@ -17,13 +17,14 @@ help:
 demo: $(VENV)/installed-demo
 	@$(BIN)/python tools/run_demo.py --output_directory=demo
 
-test: $(VENV)/installed-test
+# With what others wrote for the same formulas, to compare with.
+test: $(VENV)/installed-test,reference
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-test-slow: $(VENV)/installed-test
+test-slow: $(VENV)/installed-test,reference
 	@$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/installed-test
+lint: $(VENV)/installed-test,reference
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports

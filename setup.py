@@ -52,7 +52,10 @@ setuptools.setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # Independent references that tests may compare with; never imported
         # by the product (see WORKSPACE.md).
-        "reference": ["tensorflow-addons==0.23.0", "tf-slim==1.1.0"],
+        "reference": [
+            'tensorflow-addons==0.23.0; python_version < "3.12"',
+            "tf-slim==1.1.0",
+        ],
         "test": [
             "import-linter>=2.0",
             "pytest>=8.0",
