@@ -383,7 +383,8 @@ def test_odd_and_tiny_images(network):
 
 @pytest.mark.parametrize("reduction, depth", [("fc", 16), ("none", 256)])
 def test_export_has_the_depth_of_the_reduction(reduction, depth):
-    outputs = LocalModule(small_model(local_reduction=reduction)).extract(
+    module = LocalModule(small_model(local_reduction=reduction))
+    outputs = module.extract(
         tf.constant(_image()), tf.constant([1.0]), tf.constant(9),
         tf.constant(0.0),
     )  # fmt: skip
@@ -391,8 +392,7 @@ def test_export_has_the_depth_of_the_reduction(reduction, depth):
 
 
 def test_global_module_takes_no_limits(model):
-    # Guards the argument order that positional callers rely on.
-    module = GlobalModule(model)
+    module = GlobalModule(model)  # Positional callers rely on the order.
     outputs = module.extract(
         tf.constant(_image()), tf.constant([1.0, 0.5]), tf.constant([1, 0])
     )

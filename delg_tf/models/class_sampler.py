@@ -59,7 +59,7 @@ class ClassSampler(keras.layers.Layer):
         self.share = share
         # On each replica its own copy, or they would wait for each other.
         self.draws = self.add_weight(
-            name="draws",
+            name=f"{self.name}/draws",
             shape=(),
             dtype=tf.int64,
             initializer=keras.initializers.RandomUniform(0, 2**31 - 1),

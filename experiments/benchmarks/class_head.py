@@ -178,6 +178,17 @@ def _in_own_process(
     return json.loads(result.stdout.splitlines()[-1])
 
 
+def _numbers(name: str, kind: type) -> list:
+    values = getattr(FLAGS, name)
+    try:
+        return [kind(value) for value in values]
+    except ValueError as error:
+        raise InputError(
+            f"--{name} must be numbers with commas between them. Received: "
+            f"{','.join(values)}"
+        ) from error
+
+
 def main() -> None:
     """Measures the settings of the flags."""
     if FLAGS.one:
@@ -187,8 +198,8 @@ def main() -> None:
     rows = []
     print("| classes | partial_fc | weights, GiB | memory, GiB | s a step |")
     print("|---:|---:|---:|---:|---:|")
-    for num_classes in map(int, FLAGS.classes):
-        for share in map(float, FLAGS.shares):
+    for num_classes in _numbers("classes", int):
+        for share in _numbers("shares", float):
             memory, seconds = (
                 _in_own_process(num_classes, share, onednn)[what]
                 for what, onednn in (("memory", False), ("seconds", True))
