@@ -57,6 +57,13 @@ class TrainingConfig:
         eval_interval: steps between validations.
         save_interval: steps between checkpoints.
         eval_batches: batches of a validation, at most.
+        retrieval_file_pattern: glob of records of held-out images, of classes
+            that may be others than those of training, for the retrieval
+            score; None: no such score.
+        retrieval_interval: steps between two of them; the best network by it
+            is kept in `<logdir>/best`.
+        retrieval_images: images of it, at most.
+        profile_steps: first and last step of a profile; None: no profile.
         keep_checkpoints: latest checkpoints kept.
         keep_every_hours: one checkpoint each so many hours is kept for good.
         stop_at: ends this run early, after that step, as an interruption
@@ -96,6 +103,10 @@ class TrainingConfig:
     eval_interval: int = 1000
     save_interval: int = 1000
     eval_batches: int = 1000
+    retrieval_file_pattern: str | None = None
+    retrieval_interval: int = 1000
+    retrieval_images: int = 1000
+    profile_steps: tuple[int, int] | None = None
     keep_checkpoints: int = 10
     keep_every_hours: float = 3.0
     stop_at: int | None = None
@@ -115,6 +126,8 @@ class TrainingConfig:
             "eval_interval": 1,
             "save_interval": 1,
             "eval_batches": 1,
+            "retrieval_interval": 1,
+            "retrieval_images": 2,
             "keep_checkpoints": 1,
             "seed": 0,
             "max_bad_steps": 0,

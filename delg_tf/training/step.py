@@ -12,6 +12,7 @@ from delg_tf.training.losses.total import LossConfig, delg_losses
 from delg_tf.training.metrics import accuracies
 from delg_tf.training.optimizer import GroupedOptimizer
 from delg_tf.training.optimizer_config import OptimizerConfig
+from delg_tf.training.parts import variables_by_part
 from delg_tf.training.sparse_gradients import sum_repeated_rows
 
 
@@ -54,6 +55,7 @@ class TrainStep:
         self._loss_scale = loss_scale
         self._average = average
         self._variables = optimizer.variables_to_train
+        self._part_indices = _part_indices(model, self._variables)
         self._statistics = _batch_statistics(model)
         self._gradients_of_part = self._part
         if jit_compile:
@@ -79,13 +81,18 @@ class TrainStep:
         Returns:
             Scalars over the whole batch: the losses, `global_accuracy` and
             `local_accuracy` (share of right answers, without margin),
-            `gradient_norm` before clipping, and `skipped`, 1 if the step was
+            `gradient_norm` before clipping, as a whole and of each part
+            (`gradient_norm/block1`), and `skipped`, 1 if the step was
             not finite.
         """
         values, gradients, before = self._strategy.run(
             self._gradients, (images, labels)
         )
-        norm = self._mean(values.pop("gradient_norm"))
+        norms = {
+            key: self._mean(values.pop(key))
+            for key in [key for key in values if "gradient_norm" in key]
+        }
+        norm = norms["gradient_norm"]
         metrics = {key: self._sum(value) for key, value in values.items()}
         finite = tf.math.is_finite(norm) & tf.math.is_finite(metrics["total"])
         tf.cond(
@@ -94,10 +101,13 @@ class TrainStep:
             lambda: self._skip(before),
         )
         self._count(finite, metrics["total"])
-        return metrics | {
-            "gradient_norm": norm,
-            "skipped": 1.0 - tf.cast(finite, tf.float32),
-        }
+        return (
+            metrics
+            | norms
+            | {
+                "skipped": 1.0 - tf.cast(finite, tf.float32),
+            }
+        )
 
     def _gradients(
         self, images: tf.Tensor, labels: tf.Tensor
@@ -114,8 +124,14 @@ class TrainStep:
         gradients = [sum_repeated_rows(gradient) for gradient in gradients]
         if self._loss_scale is not None:
             gradients = [_times(g, 1.0 / scale) for g in gradients]
-        metrics["gradient_norm"] = tf.linalg.global_norm(gradients)
-        return metrics, gradients, before
+        norms = {
+            f"gradient_norm/{part}": tf.linalg.global_norm(
+                [gradients[index] for index in indices]
+            )
+            for part, indices in self._part_indices.items()
+        }
+        norms["gradient_norm"] = tf.linalg.global_norm(list(norms.values()))
+        return metrics | norms, gradients, before
 
     def _all_parts(
         self, images: tf.Tensor, labels: tf.Tensor, scale: tf.Tensor
@@ -203,6 +219,17 @@ class TrainStep:
         return self._strategy.reduce(
             tf.distribute.ReduceOp.MEAN, value, axis=None
         )
+
+
+def _part_indices(
+    model: Delg, variables: Sequence[tf.Variable]
+) -> dict[str, list[int]]:
+    """Places of each part's variables among all."""
+    places = {id(variable): place for place, variable in enumerate(variables)}
+    return {
+        part: [places[id(variable)] for variable in own]
+        for part, own in variables_by_part(model).items()
+    }
 
 
 def _batch_statistics(model: Delg) -> list[tf.Variable]:

@@ -49,12 +49,16 @@ class Summaries:
         """Writes the scalars of a training step."""
         with self._writer.as_default(step):
             for key, value in metrics.items():
-                tf.summary.scalar(_TRAIN_NAMES[key], value)
+                tf.summary.scalar(_TRAIN_NAMES.get(key, key), value)
         self._writer.flush()
 
     def validation(self, step: int, metrics: dict[str, float]) -> None:
         """Writes the scalars of a validation."""
-        names = {"global_accuracy": "desc", "local_accuracy": "attn"}
+        names = {
+            "global_accuracy": "desc",
+            "local_accuracy": "attn",
+            "retrieval_map": "retrieval_map",
+        }
         with self._writer.as_default(step):
             for key, value in metrics.items():
                 name = names.get(key, f"loss/{key}")
@@ -69,8 +73,9 @@ class Summaries:
             images: float `[b, size, size, 3]`, normalised.
 
         Returns:
-            `sparsity/<block>`: share of zeros, and `attention/...`: minimum,
-            maximum, mean and percentiles of the scores.
+            `sparsity/<block>`: share of zeros; `attention/...`: minimum,
+            maximum, mean and percentiles of the scores; `class_weights/...`:
+            lengths of the global classifier's class weights.
         """
         sparsities, scores = self._inspect(images)
         values = {
@@ -78,6 +83,13 @@ class Summaries:
             for block, value in sparsities.items()
         }
         scores = scores.numpy()
+        centres = self._model.global_head.weights[0]
+        class_norms = tf.norm(centres.read_value(), axis=1).numpy()
+        values |= {
+            "class_weights/min": float(class_norms.min()),
+            "class_weights/max": float(class_norms.max()),
+            "class_weights/mean": float(class_norms.mean()),
+        }
         values |= {
             "attention/min": float(scores.min()),
             "attention/max": float(scores.max()),
@@ -89,6 +101,7 @@ class Summaries:
         with self._writer.as_default(step):
             for key, value in values.items():
                 tf.summary.scalar(key, value)
+            tf.summary.histogram("class_weights", class_norms)
             tf.summary.scalar("image_range/min", tf.reduce_min(images))
             tf.summary.scalar("image_range/max", tf.reduce_max(images))
             tf.summary.image(

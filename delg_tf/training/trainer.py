@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import pathlib
 import time
 from collections.abc import Iterator
@@ -13,13 +12,9 @@ from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.progress import Progress
-from delg_tf.data.pipeline import (
-    PipelineConfig,
-    check_records,
-    training_dataset,
-)
 from delg_tf.models.delg import Delg
 from delg_tf.training.averaging import WeightAverage
+from delg_tf.training.best_model import BestModel
 from delg_tf.training.checkpoints import Checkpoints, written_by_chief
 from delg_tf.training.config import TrainingConfig
 from delg_tf.training.devices import (
@@ -30,16 +25,22 @@ from delg_tf.training.devices import (
     worker_index,
 )
 from delg_tf.training.eval_step import EvalStep
-from delg_tf.training.history import History
 from delg_tf.training.initialisation import start_from
 from delg_tf.training.input_errors import input_errors
+from delg_tf.training.inputs import Inputs
 from delg_tf.training.interruption import Interruption
 from delg_tf.training.loss_scale import LossScale
 from delg_tf.training.optimizer import GroupedOptimizer
 from delg_tf.training.parts import freeze
 from delg_tf.training.precision import precision
+from delg_tf.training.profiling import Profiler
+from delg_tf.training.reporting import Reporter
+from delg_tf.training.retrieval_validation import (
+    AveragePrecision,
+    describe_images,
+    mean_average_precision,
+)
 from delg_tf.training.step import TrainStep
-from delg_tf.training.summaries import Summaries
 from delg_tf.training.thresholds import attention_statistics
 from delg_tf.training.trained_model import (
     MODEL_FILE,
@@ -59,15 +60,24 @@ class Trainer:
 
     Args:
         config: the run.
+        average_precision: of ascending ranks (from 0) of right images; for
+            `config.retrieval_file_pattern`.
         strategy: replicas; None: by `config.replicas`.
     """
 
     def __init__(
         self,
         config: TrainingConfig,
+        average_precision: AveragePrecision | None = None,
         strategy: tf.distribute.Strategy | None = None,
     ):
         self.config = config
+        if config.retrieval_file_pattern and average_precision is None:
+            raise ValueError(
+                "`average_precision` must be given with "
+                "`retrieval_file_pattern`. Received: None"
+            )
+        self._average_precision = average_precision
         self.strategy = strategy or make_strategy(
             config.distribution, config.replicas
         )
@@ -75,7 +85,7 @@ class Trainer:
         self._workers = num_workers(self.strategy)
         keras.utils.set_random_seed(config.seed)
         self._check_batch_size()
-        self._look_over_records()
+        self._inputs = Inputs(config)
         self._build()
         self._train_step = TrainStep(
             self.model,
@@ -108,23 +118,6 @@ class Trainer:
                 f"times the {parts} accumulation steps. Received: "
                 f"{config.batch_size}"
             )
-
-    def _look_over_records(self) -> None:
-        """Finds what is wrong with them before anything else takes time."""
-        config = self.config
-        self._train_input = self._pipeline(
-            config.train_file_pattern, config.augment
-        )
-        self._train_index = check_records(self._train_input)
-        self._images_per_epoch = self._train_index.images
-        self._validation_input = self._validation_index = None
-        if config.validation_file_pattern is not None:
-            self._validation_input = dataclasses.replace(
-                self._pipeline(config.validation_file_pattern, augment=False),
-                class_balance=0.0,
-                service=None,
-            )
-            self._validation_index = check_records(self._validation_input)
 
     def _build(self) -> None:
         """Makes all variables."""
@@ -167,9 +160,15 @@ class Trainer:
             return record
         config = self.config
         last = min(config.max_iters, config.stop_at or config.max_iters)
-        chief = self._worker == 0
-        self._summaries = Summaries(config.logdir, self.model, chief)
-        self._history = History(config.logdir, self.step, chief)
+        self._reporter = Reporter(
+            config,
+            self.model,
+            self.strategy,
+            self.step,
+            is_chief=self._worker == 0,
+        )
+        # Read once: workers must not see each other's.
+        self._best_score = BestModel(config.logdir).score
         start = time.monotonic()
         with (
             Progress(
@@ -201,7 +200,11 @@ class Trainer:
         """Makes steps up to `last`; returns the last one made."""
         config = self.config
         step = self.step
+        profiler = Profiler(
+            config.logdir, config.profile_steps if self._worker == 0 else None
+        )
         for images, labels in self._batches(step, last):
+            profiler.before_step(step + 1)
             metrics = self._train_step(images, labels)
             step += 1
             stopped = self._stop_requested(step, interruption)
@@ -210,14 +213,21 @@ class Trainer:
                 self._check_bad_steps(step)
             note = ""
             if step % config.report_interval == 0 or ends:
-                note = self._report(step, metrics, images, progress.rate)
+                note = self._reporter.training(
+                    step, self._described(step, metrics), images, progress.rate
+                )
             progress.advance(note=note)
             if step % config.eval_interval == 0 or step == last:
                 self._validate(step)
+            if self._inputs.retrieval is not None and (
+                step % config.retrieval_interval == 0 or step == last
+            ):
+                self._check_retrieval(step)
             if step % config.save_interval == 0 or ends:
                 self._checkpoints.save(step)
             if stopped:
                 break
+        profiler.stop()
         return step
 
     def _stop_requested(self, step: int, interruption: Interruption) -> bool:
@@ -239,35 +249,11 @@ class Trainer:
     def _batches(self, step: int, last: int) -> Iterator[tuple]:
         """Distributed batches from a step on."""
         config = self.config
-        dataset = training_dataset(
-            self._train_input,
-            self._images_per_epoch,
-            first_image=step * config.batch_size,
-            index=self._train_index,
-            part=self._worker,
-            parts=self._workers,
+        dataset = self._inputs.training(
+            step, part=self._worker, parts=self._workers
         ).take(max(0, last - step))
         with input_errors(config.train_file_pattern):
             yield from distributed(self.strategy, dataset, config.batch_size)
-
-    def _pipeline(self, pattern: str, augment: bool) -> PipelineConfig:
-        config = self.config
-        return PipelineConfig(
-            pattern,
-            config.model.num_classes,
-            config.image_size,
-            config.batch_size,
-            augment,
-            config.crop_min_area,
-            config.shuffle_buffer,
-            config.seed,
-            config.deterministic,
-            config.class_balance,
-            config.max_bad_records,
-            config.cache,
-            config.data_service,
-            config.decode_threads,
-        )
 
     def _local(self, value: object) -> tf.Tensor:
         """This process's first replica's part of a distributed value."""
@@ -283,45 +269,48 @@ class Trainer:
                 "last checkpoint in `logdir`."
             )
 
-    def _report(
-        self,
-        step: int,
-        metrics: dict[str, tf.Tensor],
-        images: object,
-        rate: float,
-    ) -> str:
-        """Writes scalars and pictures; returns the progress line's note."""
-        values = {key: float(value) for key, value in metrics.items()}
-        values |= {
-            "learning_rate": float(self.optimizer.schedule(step - 1)),
-            "steps_per_second": rate,
-            "images_per_second": rate * self.config.batch_size,
-        }
-        if (scale := self.model.global_head.scale) is not None:
-            values["scale"] = float(self._local(scale))
-        if self._loss_scale is not None:
-            values["loss_scale"] = float(self._local(self._loss_scale.scale))
-        self._summaries.training(step, values)
-        self._history.add(step, "train", _finite(values))
-        pictures = self._summaries.pictures(step, self._local(images))
-        self._history.add(step, "network", _finite(pictures))
-        return _note(values)
-
     def _validate(self, step: int) -> None:
         config = self.config
-        if self._validation_input is None:
+        if self._inputs.validation is None:
             return
         with self._averaged():
             values = validate(
                 self._eval_step,
                 self.strategy,
-                self._validation_input,
-                self._validation_index,
+                self._inputs.validation,
                 config.eval_batches,
             )
-        self._summaries.validation(step, values)
-        self._history.add(step, "validation", _finite(values))
-        logging.info("Validation at step %d: %s", step, _note(values))
+        self._reporter.validation(step, values)
+
+    def _check_retrieval(self, step: int) -> None:
+        """Searches among held-out images; keeps the network if it is best."""
+        with self._averaged():
+            score = mean_average_precision(
+                *describe_images(
+                    self.model,
+                    self._inputs.held_out(),
+                    self.config.retrieval_images,
+                ),
+                self._average_precision,
+            )
+            self._reporter.retrieval(step, score)
+            if score > self._best_score:
+                self._best_score = score
+                with written_by_chief(
+                    self.config.logdir, self._worker == 0
+                ) as logdir:
+                    BestModel(logdir).keep(
+                        self.model, self._record(), score, step
+                    )
+
+    def _described(
+        self, step: int, metrics: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Metrics of a step with what else its optimiser knows."""
+        metrics = metrics | {"learning_rate": self.optimizer.schedule(step - 1)}
+        if self._loss_scale is not None:
+            metrics["loss_scale"] = self._local(self._loss_scale.scale)
+        return metrics
 
     def _averaged(self) -> contextlib.AbstractContextManager:
         """Within the block the network has the averaged weights, if any."""
@@ -345,52 +334,43 @@ class Trainer:
     def _finish(self, seconds: float) -> ModelRecord:
         """Measures the attention thresholds and saves the model."""
         config = self.config
-        training = dataclasses.asdict(config) | {
-            "images_per_epoch": self._images_per_epoch,
-            "seconds_of_last_run": round(seconds, 1),
-        }
-        del training["model"]
-        dataset = training_dataset(
-            dataclasses.replace(self._train_input, service=None),
-            self._images_per_epoch,
-            index=self._train_index,
-        )
-        with self._averaged(), input_errors(config.train_file_pattern):
-            attention = attention_statistics(
-                self.model, dataset, config.batch_size
-            )
-            record = ModelRecord(config.model, attention, training)
+        with self._averaged():
+            record = self._record()
+            record.training["seconds_of_last_run"] = round(seconds, 1)
             with written_by_chief(config.logdir, self._worker == 0) as logdir:
                 save_trained_model(logdir, self.model, record)
-        self._summaries.close()
+        self._reporter.close()
         logging.info(
             "Saved %s; attention: median %.4g, 75th percentile %.4g.",
             pathlib.Path(config.logdir),
-            attention.median,
-            attention.percentile_75,
+            record.attention.median,
+            record.attention.percentile_75,
         )
         return record
 
+    def _record(self) -> ModelRecord:
+        """What belongs to the network as it is now."""
+        config = self.config
+        training = dataclasses.asdict(config)
+        training["images_per_epoch"] = self._inputs.images_per_epoch
+        del training["model"]
+        with input_errors(config.train_file_pattern):
+            attention = attention_statistics(
+                self.model,
+                self._inputs.training(0, service=False),
+                config.batch_size,
+            )
+        return ModelRecord(config.model, attention, training)
 
-def _finite(values: dict[str, float]) -> dict[str, float | None]:
-    """JSON knows neither NaN nor infinity."""
-    return {k: v if math.isfinite(v) else None for k, v in values.items()}
 
-
-def _note(values: dict[str, float]) -> str:
-    return (
-        f"loss {values['total']:.3f}: global {values['global']:.3f}, "
-        f"reconstruction {values['reconstruction']:.4f}, attention "
-        f"{values['attention']:.3f}; accuracy {values['global_accuracy']:.2f} "
-        f"and {values['local_accuracy']:.2f}"
-    )
-
-
-def train(config: TrainingConfig) -> ModelRecord | None:
+def train(
+    config: TrainingConfig, average_precision: AveragePrecision | None = None
+) -> ModelRecord | None:
     """Trains a network, or goes on with it, and saves it in `logdir`.
 
     Args:
         config: the run.
+        average_precision: see `Trainer`.
 
     Returns:
         The record of the finished model; None if `config.stop_at`, or
@@ -408,4 +388,4 @@ def train(config: TrainingConfig) -> ModelRecord | None:
             "Choose another --logdir."
         ) from error
     with lost_workers(config.distribution):
-        return Trainer(config).run()
+        return Trainer(config, average_precision).run()

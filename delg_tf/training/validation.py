@@ -3,18 +3,17 @@
 import tensorflow as tf
 
 from delg_tf.common.errors import InputError
-from delg_tf.data.pipeline import PipelineConfig, validation_dataset
-from delg_tf.data.record_check import RecordIndex
+from delg_tf.data.pipeline import validation_dataset
 from delg_tf.training.devices import distributed, num_workers, worker_index
 from delg_tf.training.eval_step import EvalStep
 from delg_tf.training.input_errors import input_errors
+from delg_tf.training.inputs import Records
 
 
 def validate(
     step: EvalStep,
     strategy: tf.distribute.Strategy,
-    pipeline: PipelineConfig,
-    index: RecordIndex,
+    records: Records,
     max_batches: int,
 ) -> dict[str, float]:
     """Averages losses and accuracies over the validation records.
@@ -22,13 +21,13 @@ def validate(
     Args:
         step: evaluates a batch.
         strategy: replicas.
-        pipeline: the validation records.
-        index: what of them can be read.
+        records: the validation records.
         max_batches: batches, at most.
 
     Raises:
         InputError: there are no records, or one does not fit.
     """
+    pipeline, index = records.pipeline, records.index
     workers, batch = num_workers(strategy), pipeline.batch_size
     part, parts = worker_index(strategy), workers
     if workers > 1:

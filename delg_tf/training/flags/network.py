@@ -103,7 +103,8 @@ def _define_global() -> None:
     flags.DEFINE_float(
         "partial_fc",
         1.0,
-        "Share of the classes that each step classifies among; for very many.",
+        "Share of the classes that each step classifies among, for very many; "
+        "the training accuracies then count among these only.",
     )
     flags.DEFINE_float(
         "delg_scale_factor_init",

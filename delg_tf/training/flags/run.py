@@ -13,6 +13,7 @@ from delg_tf.training.flags.optimizer import (
     define_optimizer_flags,
     optimizer_config,
 )
+from delg_tf.training.profiling import parse_steps
 from delg_tf.weights.source import FORMATS
 
 FLAGS = flags.FLAGS
@@ -45,6 +46,9 @@ _SAME = (
     "eval_interval",
     "save_interval",
     "eval_batches",
+    "retrieval_file_pattern",
+    "retrieval_interval",
+    "retrieval_images",
     "keep_checkpoints",
 )
 # What --debug stands for.
@@ -182,6 +186,22 @@ def _define_intervals() -> None:
     flags.DEFINE_integer("eval_interval", 1000, "Steps between validations.")
     flags.DEFINE_integer("save_interval", 1000, "Steps between checkpoints.")
     flags.DEFINE_integer("eval_batches", 1000, "Batches a validation, at most.")
+    flags.DEFINE_string(
+        "retrieval_file_pattern",
+        None,
+        "Glob of TFRecords of held-out images, whose classes may be others: "
+        "each is searched among all. The best network by this mAP is kept in "
+        "LOGDIR/best.",
+    )
+    flags.DEFINE_integer(
+        "retrieval_interval", 1000, "Steps between two such searches."
+    )
+    flags.DEFINE_integer("retrieval_images", 1000, "Images of it, at most.")
+    flags.DEFINE_string(
+        "profile_steps",
+        None,
+        "First and last step of a profile for TensorBoard, e.g. 100,120.",
+    )
     flags.DEFINE_integer("keep_checkpoints", 10, "Latest checkpoints kept.")
 
 
@@ -200,5 +220,6 @@ def training_config() -> TrainingConfig:
         loss=loss_config(),
         optimizer=optimizer_config(),
         augment=FLAGS.use_augmentation,
+        profile_steps=parse_steps(FLAGS.profile_steps),
         **values | (_DEBUG if FLAGS.debug else {}),
     )
