@@ -25,6 +25,8 @@ def tensorflow_addons():
             "tensorflow-addons is not installed (extra `reference`; Python "
             "3.10 and 3.11 only)"
         )
+    if "tensorflow_addons" in sys.modules:
+        return sys.modules["tensorflow_addons"]
     with _keras_2(), warnings.catch_warnings():
         # Of its end of life, and of the version of TensorFlow.
         warnings.simplefilter("ignore")

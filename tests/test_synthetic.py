@@ -354,7 +354,7 @@ def test_tool_builds_by_its_flags(tmp_path):
     assert done.returncode == 0, done.stderr
     assert re.search(r"train: 12 photographs, 1\d\d landmarks", done.stdout)
     assert re.search(r"held_out: 3 photographs, \d+ landmarks", done.stdout)
-    # Issue 2 asks for 100 training landmarks at least.
+    # Fewer would teach too little.
     landmarks = re.search(r"(\d+) landmarks", done.stdout)[1]
     assert int(landmarks) >= 100
 
