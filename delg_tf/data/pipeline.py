@@ -101,15 +101,6 @@ def check_records(config: PipelineConfig) -> RecordIndex:
     )
 
 
-def count_records(file_pattern: str) -> int:
-    """Counts the records of all files, without reading what is in them.
-
-    Raises:
-        InputError: no file matches, or one is damaged.
-    """
-    return check_record_files(file_pattern, data=False).images
-
-
 def training_dataset(
     config: PipelineConfig,
     images_per_epoch: int,

@@ -64,8 +64,7 @@ def _take(model: Delg, weights: dict[str, tf.Variable], path: str) -> None:
     for name, variable in _named(model.weights).items():
         source = weights.get(name)
         if source is not None and source.shape == variable.shape:
-            variable.assign(source.numpy())
-            taken.append(name)
+            taken.append((variable, source))
         elif name.split("/")[0] in _HEADS or source is None:
             kept.append(name)
         else:
@@ -79,6 +78,8 @@ def _take(model: Delg, weights: dict[str, tf.Variable], path: str) -> None:
             f"{'; '.join(problems[:5])}"
             + (f" and {len(problems) - 5} more." if problems[5:] else ".")
         )
+    for variable, source in taken:
+        variable.assign(source.numpy())
     logging.info(
         "%d variables start from %s; random: %s.",
         len(taken),

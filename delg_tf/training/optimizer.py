@@ -26,19 +26,15 @@ class GroupedOptimizer(tf.Module):
 
     def __init__(self, model: Delg, config: OptimizerConfig, total_steps: int):
         super().__init__(name="optimizer")
-        self.schedule = WarmupDecay(
-            config.initial_lr,
-            total_steps,
-            config.warmup_steps,
-            config.schedule,
-        )
+        self.schedule = _schedule(config, total_steps)
         groups: dict[float, list[tf.Variable]] = {}
         for part, variables in variables_by_part(model).items():
             factor = config.multipliers.get(part, 1.0)
             groups.setdefault(factor, []).extend(variables)
         self._groups = [tuple(group) for group in groups.values()]
         self._optimizers = [
-            _make(config, total_steps, factor) for factor in groups
+            _make(config, _schedule(config, total_steps, factor))
+            for factor in groups
         ]
         for optimizer, variables in zip(self._optimizers, self._groups):
             _exclude_from_decay(optimizer, variables)
@@ -74,15 +70,20 @@ class GroupedOptimizer(tf.Module):
             optimizer.iterations.assign_add(1)
 
 
-def _make(
-    config: OptimizerConfig, total_steps: int, factor: float
-) -> keras.optimizers.Optimizer:
-    rate = WarmupDecay(
+def _schedule(
+    config: OptimizerConfig, total_steps: int, factor: float = 1.0
+) -> WarmupDecay:
+    return WarmupDecay(
         config.initial_lr * factor,
         total_steps,
         config.warmup_steps,
         config.schedule,
     )
+
+
+def _make(
+    config: OptimizerConfig, rate: WarmupDecay
+) -> keras.optimizers.Optimizer:
     # XLA is asked for by a flag, for the network's part of the step.
     common = {
         "weight_decay": config.weight_decay or None,

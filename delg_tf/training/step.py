@@ -85,13 +85,10 @@ class TrainStep:
             (`gradient_norm/block1`), and `skipped`, 1 if the step was
             not finite.
         """
-        values, gradients, before = self._strategy.run(
+        values, norms, gradients, before = self._strategy.run(
             self._gradients, (images, labels)
         )
-        norms = {
-            key: self._mean(values.pop(key))
-            for key in [key for key in values if "gradient_norm" in key]
-        }
+        norms = {key: self._mean(value) for key, value in norms.items()}
         norm = norms["gradient_norm"]
         metrics = {key: self._sum(value) for key, value in values.items()}
         finite = tf.math.is_finite(norm) & tf.math.is_finite(metrics["total"])
@@ -101,18 +98,18 @@ class TrainStep:
             lambda: self._skip(before),
         )
         self._count(finite, metrics["total"])
-        return (
-            metrics
-            | norms
-            | {
-                "skipped": 1.0 - tf.cast(finite, tf.float32),
-            }
-        )
+        skipped = 1.0 - tf.cast(finite, tf.float32)
+        return metrics | norms | {"skipped": skipped}
 
     def _gradients(
         self, images: tf.Tensor, labels: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor], list[tf.Tensor]]:
-        """Metrics, summed gradients, and batch statistics before the step."""
+    ) -> tuple[
+        dict[str, tf.Tensor],
+        dict[str, tf.Tensor],
+        list[tf.Tensor],
+        list[tf.Tensor],
+    ]:
+        """Metrics, gradient norms, summed gradients, former statistics."""
         before = [tf.identity(variable) for variable in self._statistics]
         scale = 1.0 if self._loss_scale is None else self._loss_scale.scale
         scale = tf.convert_to_tensor(scale)
@@ -131,7 +128,7 @@ class TrainStep:
             for part, indices in self._part_indices.items()
         }
         norms["gradient_norm"] = tf.linalg.global_norm(list(norms.values()))
-        return metrics | norms, gradients, before
+        return metrics, norms, gradients, before
 
     def _all_parts(
         self, images: tf.Tensor, labels: tf.Tensor, scale: tf.Tensor
