@@ -16,6 +16,7 @@ from delg_tf.common.files import (
     refuse_existing,
     write_json,
 )
+from delg_tf.evaluation.pairs import PairMetrics
 from delg_tf.evaluation.revisited import ProtocolMetrics
 
 _LINES_A_PROTOCOL = 4
@@ -134,6 +135,37 @@ def read_metrics_json(path: PathLike) -> dict[str, ProtocolMetrics]:
         raise InputError(
             f"{path} holds no metrics of this package: {error!r}"
         ) from error
+
+
+def write_pair_metrics_json(
+    path: PathLike,
+    metrics: PairMetrics,
+    details: Mapping[str, Any],
+    overwrite: bool = False,
+) -> None:
+    """Writes what pairs of images have given; shares in percent.
+
+    Args:
+        path: the file to write.
+        metrics: as `evaluate_pairs` returns them.
+        details: what the numbers depend on, e.g. files and thresholds.
+        overwrite: whether the file may exist.
+
+    Raises:
+        InputError: the file exists and may not be replaced.
+    """
+    refuse_existing(path, overwrite)
+    content = {
+        "metrics": {
+            "average_precision": 100 * metrics.average_precision,
+            "chance": 100 * metrics.chance,
+            "pairs": metrics.num_pairs,
+            "matching_pairs": metrics.num_matching,
+            "damaged_files": list(metrics.problems),
+        },
+        "details": dict(details),
+    }
+    write_json(path, content)
 
 
 def _text_of(values: Mapping[int, float]) -> str:

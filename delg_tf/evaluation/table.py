@@ -3,7 +3,10 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from delg_tf.data.revisited import PROTOCOLS
+from delg_tf.evaluation.pairs import PairMetrics
 from delg_tf.evaluation.revisited import AFTER_RERANKING, ProtocolMetrics
 from delg_tf.retrieval.text_table import markdown_table
 
@@ -39,6 +42,35 @@ def metrics_table(metrics: Mapping[str, ProtocolMetrics]) -> str:
             ]
         )
     return markdown_table(header, rows)
+
+
+def pair_metrics_table(metrics: PairMetrics) -> str:
+    """Returns what pairs of images have given, on one line.
+
+    Args:
+        metrics: as `evaluate_pairs` returns them.
+
+    Returns:
+        A Markdown table; AP and chance in percent, medians of inliers.
+    """
+    medians = [
+        np.median(metrics.inliers[metrics.matches == kind])
+        if (metrics.matches == kind).any()
+        else math.nan
+        for kind in (True, False)
+    ]
+    return markdown_table(
+        ["pairs", "matching", "AP", "chance", "inliers", "of others"],
+        [
+            [
+                str(metrics.num_pairs),
+                str(metrics.num_matching),
+                _percent(100 * metrics.average_precision),
+                _percent(100 * metrics.chance),
+                *("-" if math.isnan(m) else f"{m:g}" for m in medians),
+            ]
+        ],
+    )
 
 
 def _order(key: str) -> tuple[int, str, str]:

@@ -21,8 +21,13 @@ from delg_tf.extraction import datum_io
 from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.protos import feature_pb2
 
+GLOBAL_SUFFIX = ".delg_global"
+LOCAL_SUFFIX = ".delg_local"
+
 # The scalar fields of a DelfFeature by field number.
 _SCALARS = ("x", "y", "scale", "orientation", "strength")
+# Bytes of a feature's tag and length, at most.
+_LONGEST_HEAD = 6
 
 
 def serialize_local_features(features: LocalFeatures) -> bytes:
@@ -83,6 +88,32 @@ def read_local_features(path: files.PathLike) -> LocalFeatures:
         InputError: the file is missing or damaged.
     """
     return parse_local_features(datum_io.read_bytes(path), str(path))
+
+
+def count_local_features(path: files.PathLike) -> int:
+    """Returns how many features a `.delf` or `.delg_local` file has.
+
+    Files whose features are all of one length, as this package's are, are
+    counted by their size: only their first and last bytes are read.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = files.existing_file(path)
+    size = path.stat().st_size
+    if not size:
+        return 0
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_LONGEST_HEAD)
+            head, row = _first_sizes(start)
+            if size % row == 0:
+                file.seek(size - row)
+                if file.read(head) == start[:head]:
+                    return size // row
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    return len(read_local_features(path))
 
 
 def serialize_global_descriptor(descriptor: np.ndarray) -> bytes:
@@ -181,14 +212,7 @@ def _view_rows(data: bytes) -> np.ndarray | None:
 
 def _first_depth(data: bytes) -> int | None:
     """Returns the depth of the first feature's descriptor, or None."""
-    # A feature is its tag, its length as a base-128 number with the lowest
-    # seven bits first, and as many bytes.
-    length = 0
-    for position, byte in enumerate(data[1:6]):
-        length |= (byte & 0x7F) << (7 * position)
-        if byte < 0x80:
-            break
-    first = data[: 2 + position + length] if len(data) > 1 else b""
+    first = data[: _first_sizes(data)[1]]
     try:
         message = feature_pb2.DelfFeatures.FromString(first)
     except protobuf_message.DecodeError:
@@ -196,6 +220,18 @@ def _first_depth(data: bytes) -> int | None:
     if len(message.feature) != 1:
         return None
     return len(message.feature[0].descriptor.float_list.value)
+
+
+def _first_sizes(data: bytes) -> tuple[int, int]:
+    """Returns bytes of the first feature's tag and length, and of it all."""
+    # A feature is its tag, its length as a base-128 number with the lowest
+    # seven bits first, and as many bytes.
+    length = position = 0
+    for position, byte in enumerate(data[1:_LONGEST_HEAD]):
+        length |= (byte & 0x7F) << (7 * position)
+        if byte < 0x80:
+            break
+    return 2 + position, 2 + position + length
 
 
 def _from_message(data: bytes, source: str) -> LocalFeatures:

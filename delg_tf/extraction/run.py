@@ -14,6 +14,8 @@ from delg_tf.common.files import PathLike, atomic_write
 from delg_tf.common.progress import Progress
 from delg_tf.extraction.extractor import Extractor, ImageFeatures
 from delg_tf.extraction.feature_io import (
+    GLOBAL_SUFFIX,
+    LOCAL_SUFFIX,
     write_global_descriptor,
     write_local_features,
 )
@@ -25,8 +27,6 @@ from delg_tf.extraction.images import (
 )
 from delg_tf.protos import delf_config_pb2
 
-GLOBAL_SUFFIX = ".delg_global"
-LOCAL_SUFFIX = ".delg_local"
 SKIPPED_FILE = "skipped_images.csv"
 # Images decoded ahead of the network.
 _READ_AHEAD = 4

@@ -123,22 +123,9 @@ def inliers_chart(right: np.ndarray, wrong: np.ndarray) -> Chart:
         wrong: int [W], the same for wrong images.
     """
     figure, axes = svg.new_axes(4.6, 3.6)
-    both = np.concatenate([right, wrong])
-    top = np.percentile(both, _HISTOGRAM_PERCENTILE) if len(both) else 0
-    edges = np.linspace(0, max(top, _BINS), _BINS + 1)
-    for values, color, name in (
-        (wrong, svg.RED, f"wrong ({len(wrong)})"),
-        (right, svg.GREEN, f"right ({len(right)})"),
-    ):
-        counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
-        shares = 100 * counts / max(len(values), 1)
-        axes.stairs(shares, edges, fill=True, color=color, alpha=0.35)
-        axes.stairs(shares, edges, color=color, linewidth=1.4, label=name)
-    axes.set_xlim(0, edges[-1])
-    svg.set_labels(axes, "inliers", "share of the pairs, %")
-    svg.add_legend(axes)
+    draw_inliers(axes, right, wrong, ("right", "wrong"))
     note = "No pair was verified."
-    if len(both):
+    if len(right) or len(wrong):
         note = (
             f"Median number of inliers: {_median(right)} for right pairs, "
             f"{_median(wrong)} for wrong ones. The less the two overlap, the "
@@ -149,6 +136,43 @@ def inliers_chart(right: np.ndarray, wrong: np.ndarray) -> Chart:
         svg.to_svg(figure, "Histogram of inliers of right and of wrong pairs"),
         note,
     )
+
+
+def draw_inliers(
+    axes: Axes, right: np.ndarray, wrong: np.ndarray, names: tuple[str, str]
+) -> None:
+    """Draws the histograms of the inliers of two kinds of pairs.
+
+    Args:
+        axes: to draw on.
+        right: int [R], inliers of pairs of one landmark.
+        wrong: int [W], the same for other pairs.
+        names: of the two kinds, for the legend.
+    """
+    # Of each kind by itself: the rare one is not to end in the last bar.
+    tops = [
+        np.percentile(values, _HISTOGRAM_PERCENTILE)
+        for values in (right, wrong)
+        if len(values)
+    ]
+    edges = np.linspace(0, max([_BINS, *tops]), _BINS + 1)
+    for values, color, name in (
+        (wrong, svg.RED, names[1]),
+        (right, svg.GREEN, names[0]),
+    ):
+        counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
+        shares = 100 * counts / max(len(values), 1)
+        axes.stairs(shares, edges, fill=True, color=color, alpha=0.35)
+        axes.stairs(
+            shares,
+            edges,
+            color=color,
+            linewidth=1.4,
+            label=f"{name} ({len(values)})",
+        )
+    axes.set_xlim(0, edges[-1])
+    svg.set_labels(axes, "inliers", "share of the pairs, %")
+    svg.add_legend(axes)
 
 
 def training_charts(rows: Sequence[Mapping]) -> list[Chart]:

@@ -1,4 +1,4 @@
-"""Matplotlib figures as inline SVG that follows the page's colours."""
+"""Matplotlib figures as SVG: inline, in the page's colours, or as files."""
 
 import hashlib
 import io
@@ -9,6 +9,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from delg_tf.common.files import PathLike, atomic_write, refuse_existing
 
 # Stand-ins that Matplotlib draws with; in the SVG each becomes a variable of
 # the page's style sheet, which differs between light and dark mode.
@@ -34,24 +36,46 @@ _VARIABLES = {
     GREEN: "--right",
     RED: "--wrong",
 }
+# A file has no style sheet: the light mode's colours.
+_COLORS = {
+    INK: "#1d2327",
+    MUTED: "#667077",
+    GRID: "#e3e1da",
+    SURFACE: "#ffffff",
+    GREY: "#a9b0b5",
+    BLUE: "#4a78b5",
+    TEAL: "#12867f",
+    AMBER: "#c98516",
+    GREEN: "#1b7f4a",
+    RED: "#c23b2e",
+}
 _FONT_SIZE = 9.5
 
 
 def new_axes(width: float = 4.6, height: float = 2.7) -> tuple[Figure, Axes]:
     """Returns an empty figure of so many inches, and its axes."""
+    figure, (axes,) = new_row(1, width, height)
+    return figure, axes
+
+
+def new_row(
+    count: int, width: float, height: float
+) -> tuple[Figure, list[Axes]]:
+    """Returns an empty figure of so many inches, and axes side by side."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(GRID)
-    axes.tick_params(
-        colors=MUTED, labelsize=_FONT_SIZE - 0.5, color=GRID, length=3
-    )
-    axes.grid(axis="y", color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    return figure, axes
+    row = list(figure.subplots(1, count, squeeze=False)[0])
+    for axes in row:
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(GRID)
+        axes.tick_params(
+            colors=MUTED, labelsize=_FONT_SIZE - 0.5, color=GRID, length=3
+        )
+        axes.grid(axis="y", color=GRID, linewidth=0.7)
+        axes.set_axisbelow(True)
+    return figure, row
 
 
 def set_labels(axes: Axes, x: str, y: str) -> None:
@@ -83,24 +107,13 @@ def to_svg(figure: Figure, description: str) -> markupsafe.Markup:
     """Returns a figure as an SVG element for a page without a network.
 
     Args:
-        figure: made by `new_axes`.
+        figure: made by `new_axes` or `new_row`.
         description: what the chart shows, for those who do not see it; must
             differ between the charts of a page.
     """
     prefix = "c" + hashlib.sha256(description.encode()).hexdigest()[:8]
-    buffer = io.StringIO()
-    with matplotlib.rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": prefix}
-    ):
-        figure.savefig(
-            buffer,
-            format="svg",
-            transparent=True,
-            metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
-        )
-    text = buffer.getvalue()
+    text = _render(figure, prefix, transparent=True)
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     box = re.search(r'viewBox="([^"]+)"', text).group(1)
     label = markupsafe.escape(description)
     text = re.sub(
@@ -114,3 +127,43 @@ def to_svg(figure: Figure, description: str) -> markupsafe.Markup:
     for color, variable in _VARIABLES.items():
         text = text.replace(color, f"var({variable})")
     return markupsafe.Markup(text)
+
+
+def write_svg(
+    path: PathLike, figure: Figure, description: str, overwrite: bool = False
+) -> None:
+    """Writes a figure as a file of its own, on white.
+
+    Args:
+        path: the file to write.
+        figure: made by `new_axes` or `new_row`.
+        description: what the chart shows, for those who do not see it.
+        overwrite: whether the file may exist.
+
+    Raises:
+        InputError: the file exists and may not be replaced.
+    """
+    refuse_existing(path, overwrite)
+    figure.set_facecolor(SURFACE)
+    text = _render(figure, "delg", transparent=False)
+    label = markupsafe.escape(description)
+    text = text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    for stand_in, color in _COLORS.items():
+        text = text.replace(stand_in, color)
+    with atomic_write(path, "w") as file:
+        file.write(text)
+
+
+def _render(figure: Figure, salt: str, transparent: bool) -> str:
+    """Returns a whole SVG document, the same for the same figure."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        figure.savefig(
+            buffer,
+            format="svg",
+            transparent=transparent,
+            metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
+        )
+    return re.sub(
+        r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL
+    )

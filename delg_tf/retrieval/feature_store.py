@@ -10,11 +10,9 @@ from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_directory
 from delg_tf.common.progress import Progress
 from delg_tf.extraction import feature_io
+from delg_tf.extraction.feature_io import GLOBAL_SUFFIX, LOCAL_SUFFIX
 from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.retrieval.index import NORM_TOLERANCE
-
-GLOBAL_SUFFIX = ".delg_global"
-LOCAL_SUFFIX = ".delg_local"
 
 # Names shown when many files are bad.
 _NAMES_SHOWN = 10
