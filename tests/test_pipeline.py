@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -9,13 +10,15 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 from record_files import encoded, photo
 
 from delg_tf.common.errors import InputError
 from delg_tf.data import class_balance, pipeline
-from delg_tf.data.augmentation import training_image
+from delg_tf.data.augmentation import training_image, validation_image
 from delg_tf.data.records import atomic_record_writer, encode_example
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -82,6 +85,55 @@ def test_order_has_not_changed(numbered, tmp_path, cache):
     assert _labels(stream, 5) == GOLDEN[35:]
 
 
+def _assert_starts_anywhere(stream, firsts):
+    """`stream(first)` are batches of 5 images, compared up to the 40th."""
+    whole = list(stream(0).take(40).as_numpy_iterator())
+    for first in firsts:
+        rest = list(stream(first).take(40 - first // 5).as_numpy_iterator())
+        for ours, expected in zip(rest, whole[first // 5 :], strict=True):
+            np.testing.assert_array_equal(ours[0], expected[0])
+            np.testing.assert_array_equal(ours[1], expected[1])
+
+
+def test_stream_starts_anywhere(numbered):
+    config = _config(numbered)
+    _assert_starts_anywhere(
+        lambda first: pipeline.training_dataset(config, RECORDS, first),
+        (5, 20, 35, 60),
+    )
+
+
+def test_another_seed_gives_other_permutations(numbered):
+    config = _config(numbered, seed=6)
+    labels = _labels(pipeline.training_dataset(config, RECORDS), 12)
+    epochs = [labels[i : i + RECORDS] for i in range(0, 60, RECORDS)]
+    for epoch in (*epochs, GOLDEN[:20]):
+        assert sorted(epoch) == list(range(RECORDS))
+    assert len({tuple(epoch) for epoch in (*epochs, GOLDEN[:20])}) == 4
+
+
+def test_order_does_not_depend_on_the_global_seed(numbered):
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        stream = pipeline.training_dataset(_config(numbered), RECORDS)
+        assert _labels(stream, 4) == GOLDEN[:20]
+
+
+def test_each_visit_to_an_image_is_cropped_anew(numbered):
+    # All records have the same image.
+    stream = pipeline.training_dataset(_config(numbered), RECORDS)
+    crops = [image for images, _ in stream.take(12) for image in images]
+    assert len({crop.numpy().tobytes() for crop in crops}) == 60
+
+
+def test_validation_is_one_pass_in_order(numbered):
+    config = _config(numbered, batch_size=6)
+    batches = list(pipeline.validation_dataset(config).as_numpy_iterator())
+    assert [len(labels) for _, labels in batches] == [6, 6, 6, 2]
+    labels = np.concatenate([labels for _, labels in batches])
+    assert labels.tolist() == list(range(RECORDS))
+
+
 def test_crops_follow_from_seed_and_position(numbered):
     stream = pipeline.training_dataset(_config(numbered), RECORDS, 20)
     ((images, _),) = stream.take(1)
@@ -89,6 +141,45 @@ def test_crops_follow_from_seed_and_position(numbered):
         seed = tf.constant([5, 20 + i], tf.int64)
         expected = training_image(tf.constant(JPEG), 16, seed)
         np.testing.assert_array_equal(image, expected)
+
+
+# --- images -----------------------------------------------------------------
+
+
+def test_validation_image_is_the_whole_photo():
+    data = encoded(photo(40, 40), "JPEG")
+    expected = np.asarray(PIL.Image.open(io.BytesIO(data)), np.float64)
+    image = validation_image(tf.constant(data), 40).numpy()
+    # Extraction decodes with Pillow: both must see the same pixels.
+    np.testing.assert_allclose(image, (expected - 128) / 128, atol=1.01 / 128)
+
+
+def test_crops_are_windows_of_the_photo():
+    # Red tells the column, green the row, so a crop tells its own window.
+    size = 128
+    ramp = np.linspace(0, 255, size)
+    pixels = np.zeros((size, size, 3))
+    pixels[..., 0], pixels[..., 1] = ramp[None, :], ramp[:, None]
+    picture = tf.constant(
+        encoded(pixels.astype(np.uint8), "JPEG", quality=100, subsampling=0)
+    )
+    shares, aspects = [], []
+    for position in range(60):
+        crop = training_image(picture, 32, tf.constant([0, position], tf.int64))
+        crop = crop.numpy() * 128 + 128
+        # The outer cells' centres are half a cell inside the window.
+        width = (crop[:, -1, 0] - crop[:, 0, 0]).mean() * 32 / 31 / 255
+        height = (crop[-1, :, 1] - crop[0, :, 1]).mean() * 32 / 31 / 255
+        shares.append(width * height)
+        aspects.append(width / height)
+    assert 0.06 < min(shares) < 0.3 < 0.7 < max(shares) <= 1.02
+    assert 0.7 < min(aspects) < 0.85 < 1.2 < max(aspects) < 1.4
+    whole = [
+        training_image(picture, 32, tf.constant([0, n], tf.int64), 0.9).numpy()
+        for n in range(5)
+    ]
+    spans = [(w[:, -1, 0] - w[:, 0, 0]).mean() * 128 / 255 for w in whole]
+    assert min(spans) > 0.85
 
 
 # --- parts ------------------------------------------------------------------
@@ -159,18 +250,11 @@ def test_classes_come_by_their_share(long_tail, balance):
 def test_balanced_stream_starts_anywhere(long_tail):
     config = _config(long_tail, num_classes=5, class_balance=0.7)
     index = pipeline.check_records(config)
-    whole = list(
-        pipeline.training_dataset(config, 60, 0, index)
-        .take(40)
-        .as_numpy_iterator()
+    _assert_starts_anywhere(
+        lambda first: pipeline.training_dataset(config, 60, first, index),
+        (5, 55, 60, 65, 130),
     )
-    for first in (5, 55, 60, 65, 130):
-        stream = pipeline.training_dataset(config, 60, first, index)
-        rest = list(stream.take(40 - first // 5).as_numpy_iterator())
-        for ours, expected in zip(rest, whole[first // 5 :], strict=True):
-            np.testing.assert_array_equal(ours[0], expected[0])
-            np.testing.assert_array_equal(ours[1], expected[1])
-    labels = np.concatenate([labels for _, labels in whole]).tolist()
+    labels = _labels(pipeline.training_dataset(config, 60, 0, index), 24)
     assert labels[:60] != labels[60:120]
     other = dataclasses.replace(config, seed=6)
     assert _labels(pipeline.training_dataset(other, 60), 12) != labels[:60]

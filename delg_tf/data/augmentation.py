@@ -67,3 +67,30 @@ def validation_image(encoded: tf.Tensor, size: int) -> tf.Tensor:
     image = tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT)
     image = tf.image.resize(image, (size, size), method="bilinear")
     return tf.ensure_shape(normalise(image), (size, size, 3))
+
+
+def decoded_whole(encoded: tf.Tensor, crops: bool) -> tf.Tensor:
+    """Decodes all of an image by the operations that a pipeline uses.
+
+    TensorFlow refuses a JPEG that ends too early, but where it decodes a crop
+    only, it does not read, and does not miss, what lies below. Wrong bytes in
+    the middle give wrong colours, and no error.
+
+    Args:
+        encoded: string scalar.
+        crops: whether the pipeline crops (`training_image`), which takes JPEGs
+            only, or not (`validation_image`), which takes other formats, too.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: it cannot be decoded.
+    """
+    if not crops:
+        return tf.io.decode_jpeg(encoded, channels=3, dct_method=_DCT)
+    shape = tf.image.extract_jpeg_shape(encoded)
+    window = tf.stack([0, 0, shape[0], shape[1]])
+    return tf.image.decode_and_crop_jpeg(
+        encoded, window, channels=3, dct_method=_DCT
+    )

@@ -219,6 +219,21 @@ def validation_dataset(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+def image_ids(config: PipelineConfig, index: RecordIndex) -> tf.data.Dataset:
+    """Reads the images' ids, in the order of `validation_dataset`.
+
+    Args:
+        config: the pipeline.
+        index: of `check_records`.
+
+    Returns:
+        String scalars; empty where a record has no id.
+    """
+    source = RecordSource(config.file_pattern, index, config.cache)
+    records = tf.data.Dataset.range(source.segments).flat_map(source.read)
+    return records.map(lambda record: parse_example(record)["image/id"])
+
+
 def _reader(
     source: RecordSource, plan: VisitPlan | None
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]:

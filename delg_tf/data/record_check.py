@@ -259,7 +259,10 @@ def _judge(index: RecordIndex, max_bad_records: int, promised: int) -> None:
             listed,
         )
     if not index.images:
-        raise InputError(f"There are no records in {index.pattern}.")
+        raise InputError(
+            f"There are no records in {index.pattern}. Build them again with "
+            "tools/build_tfrecords.py."
+        )
 
 
 def _check_labels(checked: list[_File], num_classes: int) -> None:

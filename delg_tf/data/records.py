@@ -156,7 +156,10 @@ def find_record_files(pattern: str) -> list[str]:
         found = list(named)
     sizes = [_checked_size(path) for path in found]
     if not any(sizes):
-        raise InputError(f"All {len(found)} files of {pattern} are empty.")
+        raise InputError(
+            f"All {len(found)} files of {pattern} are empty. Build the records "
+            "again with tools/build_tfrecords.py."
+        )
     return found
 
 

@@ -5,9 +5,7 @@ import pathlib
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, read_json, write_json
-
-# SavedModel's folder for files that the graph does not use.
-_FILE = pathlib.Path("assets.extra") / "delg.json"
+from delg_tf.models.stored_config import EXPORT_FILE
 
 KINDS = ("local", "global", "local_and_global")
 KEYPOINTS = ("exact", "official")
@@ -43,7 +41,8 @@ class ExportMetadata:
 
 def save_metadata(directory: PathLike, metadata: ExportMetadata) -> None:
     """Writes the metadata into a SavedModel's folder."""
-    write_json(pathlib.Path(directory) / _FILE, dataclasses.asdict(metadata))
+    path = pathlib.Path(directory) / EXPORT_FILE
+    write_json(path, dataclasses.asdict(metadata))
 
 
 def load_metadata(directory: PathLike) -> ExportMetadata | None:
@@ -52,7 +51,7 @@ def load_metadata(directory: PathLike) -> ExportMetadata | None:
     Raises:
         InputError: the file is damaged.
     """
-    path = pathlib.Path(directory) / _FILE
+    path = pathlib.Path(directory) / EXPORT_FILE
     if not path.is_file():
         return None
     try:

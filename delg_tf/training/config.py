@@ -63,6 +63,8 @@ class TrainingConfig:
         retrieval_interval: steps between two of them; the best network by it
             is kept in `<logdir>/best`.
         retrieval_images: images of it, at most.
+        projector: whether the best network's descriptors of these images are
+            written for TensorBoard's embedding projector.
         profile_steps: first and last step of a profile; None: no profile.
         keep_checkpoints: latest checkpoints kept.
         keep_every_hours: one checkpoint each so many hours is kept for good.
@@ -106,6 +108,7 @@ class TrainingConfig:
     retrieval_file_pattern: str | None = None
     retrieval_interval: int = 1000
     retrieval_images: int = 1000
+    projector: bool = True
     profile_steps: tuple[int, int] | None = None
     keep_checkpoints: int = 10
     keep_every_hours: float = 3.0

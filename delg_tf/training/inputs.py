@@ -8,7 +8,6 @@ from delg_tf.data.pipeline import (
     PipelineConfig,
     check_records,
     training_dataset,
-    validation_dataset,
 )
 from delg_tf.data.record_check import RecordIndex
 from delg_tf.training.config import TrainingConfig
@@ -43,13 +42,18 @@ class Inputs:
     Args:
         config: the run.
 
+    Attributes:
+        train: training records.
+        validation: None without.
+        retrieval: held-out images, of any classes; None without.
+
     Raises:
         InputError: there are no records, or too many bad ones.
     """
 
     def __init__(self, config: TrainingConfig):
         self._batch_size = config.batch_size
-        self._train = Records.of(_pipeline(config, config.train_file_pattern))
+        self.train = Records.of(_pipeline(config, config.train_file_pattern))
         self.validation = self.retrieval = None
         if config.validation_file_pattern is not None:
             self.validation = Records.of(
@@ -66,7 +70,7 @@ class Inputs:
     @property
     def images_per_epoch(self) -> int:
         """Training records that can be read."""
-        return self._train.index.images
+        return self.train.index.images
 
     def training(
         self, step: int, part: int = 0, parts: int = 1, service: bool = True
@@ -79,21 +83,17 @@ class Inputs:
             parts: how many they are.
             service: whether a tf.data service may be used.
         """
-        pipeline = self._train.pipeline
+        pipeline = self.train.pipeline
         if not service:
             pipeline = dataclasses.replace(pipeline, service=None)
         return training_dataset(
             pipeline,
             self.images_per_epoch,
             first_image=step * self._batch_size,
-            index=self._train.index,
+            index=self.train.index,
             part=part,
             parts=parts,
         )
-
-    def held_out(self) -> tf.data.Dataset:
-        """Batches of the retrieval records, in order."""
-        return validation_dataset(self.retrieval.pipeline, self.retrieval.index)
 
 
 def _pipeline(config: TrainingConfig, pattern: str) -> PipelineConfig:

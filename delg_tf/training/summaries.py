@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from delg_tf.models.delg import Delg
 
+# In the run's directory.
+FOLDER = "train_logs"
 _MAX_PICTURES = 4
 _BLOCKS = ("block1", "block2", "block3", "block4")
 # Names of the official trainer's scalars.
@@ -40,7 +42,7 @@ class Summaries:
     def __init__(self, logdir: str, model: Delg, is_chief: bool = True):
         self._model = model
         self._writer = (
-            tf.summary.create_file_writer(os.path.join(logdir, "train_logs"))
+            tf.summary.create_file_writer(os.path.join(logdir, FOLDER))
             if is_chief
             else tf.summary.create_noop_writer()
         )

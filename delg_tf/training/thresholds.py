@@ -10,25 +10,34 @@ from delg_tf.training.trained_model import AttentionStatistics
 IMAGES = 2048
 
 
-def attention_statistics(
-    model: Delg, dataset: tf.data.Dataset, batch_size: int
-) -> AttentionStatistics:
-    """Percentiles of the scores over training images, as at inference.
+class AttentionScores:
+    """Scores of a network, as at inference.
 
     Args:
-        model: the trained network.
-        dataset: training batches; the first 2,048 images are taken.
-        batch_size: images of a batch.
+        model: the network.
     """
 
-    @tf.function
-    def scores(images: tf.Tensor) -> tf.Tensor:
-        block3 = model.trunk(images, training=False)["block3"]
-        return model.attention(block3, training=False)
+    def __init__(self, model: Delg):
+        self._model = model
 
-    batches = dataset.take(max(1, IMAGES // batch_size))
-    return AttentionStatistics.of(
-        np.concatenate(
-            [scores(images).numpy().ravel() for images, _ in batches]
+    def statistics(
+        self, dataset: tf.data.Dataset, batch_size: int
+    ) -> AttentionStatistics:
+        """Percentiles of the scores over training images.
+
+        Args:
+            dataset: training batches; the first 2,048 images are taken.
+            batch_size: images of a batch.
+        """
+        batches = dataset.take(max(1, IMAGES // batch_size))
+        return AttentionStatistics.of(
+            np.concatenate(
+                [self._scores(images).numpy().ravel() for images, _ in batches]
+            )
         )
-    )
+
+    # A method, so that it is traced once for all calls.
+    @tf.function(reduce_retracing=True)
+    def _scores(self, images: tf.Tensor) -> tf.Tensor:
+        block3 = self._model.trunk(images, training=False)["block3"]
+        return self._model.attention(block3, training=False)

@@ -10,9 +10,9 @@ from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, read_json, write_json
 from delg_tf.models.config import DelgConfig
 from delg_tf.models.delg import Delg
+from delg_tf.models.stored_config import MODEL_FILE
 
 WEIGHTS_NAME = "delf_weights"
-MODEL_FILE = "model.json"
 
 
 @dataclasses.dataclass(frozen=True)

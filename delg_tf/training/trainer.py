@@ -34,14 +34,16 @@ from delg_tf.training.optimizer import GroupedOptimizer
 from delg_tf.training.parts import freeze
 from delg_tf.training.precision import precision
 from delg_tf.training.profiling import Profiler
+from delg_tf.training.projector import Projector
 from delg_tf.training.reporting import Reporter
 from delg_tf.training.retrieval_validation import (
     AveragePrecision,
-    describe_images,
+    Describer,
+    HeldOut,
     mean_average_precision,
 )
 from delg_tf.training.step import TrainStep
-from delg_tf.training.thresholds import attention_statistics
+from delg_tf.training.thresholds import AttentionScores
 from delg_tf.training.trained_model import (
     MODEL_FILE,
     ModelRecord,
@@ -99,6 +101,8 @@ class Trainer:
             config.jit_compile,
         )
         self._eval_step = EvalStep(self.model, self.strategy, config.loss)
+        self._attention_scores = AttentionScores(self.model)
+        self._set_up_retrieval()
         parts = {"loss_scale": self._loss_scale, "average": self._average}
         self._checkpoints = Checkpoints(
             config,
@@ -141,6 +145,19 @@ class Trainer:
                 )
             if config.precision == "float16":
                 self._loss_scale = LossScale()
+
+    def _set_up_retrieval(self) -> None:
+        """Makes what searching among held-out images needs, if it is wanted."""
+        config = self.config
+        self._held_out = self._projector = None
+        if self._inputs.retrieval is None:
+            return
+        self._held_out = HeldOut(
+            self._inputs.retrieval, config.retrieval_images
+        )
+        self._describer = Describer(self.model)
+        if config.projector and self._worker == 0:
+            self._projector = Projector(config.logdir, self._held_out)
 
     @property
     def step(self) -> int:
@@ -219,7 +236,7 @@ class Trainer:
             progress.advance(note=note)
             if step % config.eval_interval == 0 or step == last:
                 self._validate(step)
-            if self._inputs.retrieval is not None and (
+            if self._held_out is not None and (
                 step % config.retrieval_interval == 0 or step == last
             ):
                 self._check_retrieval(step)
@@ -252,7 +269,7 @@ class Trainer:
         dataset = self._inputs.training(
             step, part=self._worker, parts=self._workers
         ).take(max(0, last - step))
-        with input_errors(config.train_file_pattern):
+        with input_errors(self._inputs.train):
             yield from distributed(self.strategy, dataset, config.batch_size)
 
     def _local(self, value: object) -> tf.Tensor:
@@ -285,23 +302,20 @@ class Trainer:
     def _check_retrieval(self, step: int) -> None:
         """Searches among held-out images; keeps the network if it is best."""
         with self._averaged():
+            descriptors, labels = self._describer.describe(self._held_out)
             score = mean_average_precision(
-                *describe_images(
-                    self.model,
-                    self._inputs.held_out(),
-                    self.config.retrieval_images,
-                ),
-                self._average_precision,
+                descriptors, labels, self._average_precision
             )
             self._reporter.retrieval(step, score)
-            if score > self._best_score:
-                self._best_score = score
-                with written_by_chief(
-                    self.config.logdir, self._worker == 0
-                ) as logdir:
-                    BestModel(logdir).keep(
-                        self.model, self._record(), score, step
-                    )
+            if not score > self._best_score:  # Nor if it is not a number.
+                return
+            self._best_score = score
+            with written_by_chief(
+                self.config.logdir, self._worker == 0
+            ) as logdir:
+                BestModel(logdir).keep(self.model, self._record(), score, step)
+        if self._projector is not None:
+            self._projector.write(step, descriptors, labels)
 
     def _described(
         self, step: int, metrics: dict[str, tf.Tensor]
@@ -354,11 +368,9 @@ class Trainer:
         training = dataclasses.asdict(config)
         training["images_per_epoch"] = self._inputs.images_per_epoch
         del training["model"]
-        with input_errors(config.train_file_pattern):
-            attention = attention_statistics(
-                self.model,
-                self._inputs.training(0, service=False),
-                config.batch_size,
+        with input_errors(self._inputs.train):
+            attention = self._attention_scores.statistics(
+                self._inputs.training(0, service=False), config.batch_size
             )
         return ModelRecord(config.model, attention, training)
 

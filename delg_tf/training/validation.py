@@ -39,7 +39,7 @@ def validate(
     dataset = validation_dataset(pipeline, index, part, parts)
     dataset = dataset.take(max_batches)
     sums: dict[str, float] = {}
-    with input_errors(pipeline.file_pattern):
+    with input_errors(records):
         for images_and_labels in distributed(strategy, dataset, batch):
             for key, value in step(*images_and_labels).items():
                 sums[key] = sums.get(key, 0.0) + float(value)

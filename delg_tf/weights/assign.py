@@ -173,8 +173,30 @@ def _value(
     """An array, a gain adapted to the epsilon that the network uses."""
     array = arrays[name]
     layer, _, variable = name.rpartition("/")
-    if variable != "gamma" or trained == used:
+    if variable != "gamma":
         return array
-    variance = arrays[f"{layer}/moving_variance"].astype(np.float64)
+    return adapted_gain(
+        array, arrays[f"{layer}/moving_variance"], trained, used
+    )
+
+
+def adapted_gain(
+    gain: np.ndarray, variance: np.ndarray, trained: float, used: float
+) -> np.ndarray:
+    """Makes up for another epsilon of a batch normalisation.
+
+    Args:
+        gain: float32 `[channels]`, gamma.
+        variance: float32 `[channels]`, moving.
+        trained: epsilon of the training.
+        used: epsilon of the network that gets the gain.
+
+    Returns:
+        float32 `[channels]`, with which the layer computes the same outside
+        training.
+    """
+    if trained == used:
+        return gain
+    variance = variance.astype(np.float64)
     ratio = np.sqrt((variance + used) / (variance + trained))
-    return (array * ratio).astype(np.float32)
+    return (gain * ratio).astype(np.float32)

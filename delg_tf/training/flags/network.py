@@ -2,10 +2,10 @@
 
 import pathlib
 
-from absl import flags
+from absl import flags, logging
 
 from delg_tf.common.errors import InputError
-from delg_tf.data.dataset_info import load_dataset_info
+from delg_tf.data.dataset_info import FILE_NAME, load_dataset_info
 from delg_tf.models.config import (
     GLOBAL_HEADS,
     INPUT_NORMALISATIONS,
@@ -16,9 +16,26 @@ from delg_tf.models.config import (
     DelgConfig,
 )
 from delg_tf.models.resnet import ARCHITECTURES
+from delg_tf.training.initialisation import source_config
 from delg_tf.weights.load import describe
 
 FLAGS = flags.FLAGS
+# Fields that weights of ours bring with them, and the flags that set them.
+# The classifiers are not among them: a new task may want others.
+_OF_WEIGHTS = {
+    "backbone": ("backbone",),
+    "stride_position": ("stride_position",),
+    "stem": ("stem",),
+    "input_normalisation": ("input_normalisation",),
+    "bn_epsilon": ("bn_epsilon",),
+    "pooling": ("global_pooling",),
+    "gem_power": ("delg_gem_power",),
+    "learn_gem_power": ("learn_gem_power",),
+    "embedding_dim": ("delg_embedding_layer_dim",),
+    "attention_dim": (),
+    "local_reduction": ("local_reduction", "use_autoencoder"),
+    "autoencoder_dim": ("autoencoder_dimensions",),
+}
 _CLASSES = {"gld_v1": 14951, "gld_v2": 203094, "gld_v2_clean": 81313}
 
 
@@ -58,7 +75,7 @@ def _define_backbone() -> None:
         "Where stages have their stride: last_unit (TF-Slim, the paper), "
         "first_unit_1x1 (Keras-Applications, the official code), "
         "first_unit_3x3 (torchvision). Not given, it is that of "
-        "--init_checkpoint; likewise the next two.",
+        "--init_checkpoint or --init_from; likewise the next two.",
     )
     flags.DEFINE_enum(
         "stem",
@@ -145,7 +162,10 @@ def _define_local() -> None:
 
 
 def network_config(
-    train_file_pattern: str, init_checkpoint: str | None, init_format: str
+    train_file_pattern: str,
+    init_checkpoint: str | None,
+    init_format: str,
+    init_from: str | None = None,
 ) -> DelgConfig:
     """Builds the network's configuration.
 
@@ -154,6 +174,7 @@ def network_config(
         init_checkpoint: pre-trained weights; fields that belong to them are
             theirs where no flag says otherwise.
         init_format: of them.
+        init_from: a network of ours to start from; likewise, for more fields.
 
     Raises:
         InputError: the number of classes is not known, a flag is out of
@@ -165,45 +186,65 @@ def network_config(
         "stride_position": FLAGS.stride_position,
         "stem": FLAGS.stem,
         "input_normalisation": FLAGS.input_normalisation,
+        "bn_epsilon": FLAGS.bn_epsilon,
+        "pooling": FLAGS.global_pooling,
+        "gem_power": FLAGS.delg_gem_power,
+        "learn_gem_power": FLAGS.learn_gem_power,
+        "embedding_dim": FLAGS.delg_embedding_layer_dim,
+        "local_reduction": FLAGS.local_reduction or reduction,
+        "autoencoder_dim": FLAGS.autoencoder_dimensions,
     }
-    if init_checkpoint is not None:
-        fields = describe(init_checkpoint, init_format).config_fields()
-        values |= {
-            name: value
-            for name, value in fields.items()
-            if value is not None and not FLAGS[name].present
-        }
+    fields = _fields_of_weights(init_checkpoint, init_format, init_from)
+    values |= {
+        name: value
+        for name, value in fields.items()
+        if not any(FLAGS[flag].present for flag in _OF_WEIGHTS[name])
+    }
     return DelgConfig(
         **values,
         num_classes=_num_classes(train_file_pattern),
         local_stride=32 if FLAGS.block3_strides else 16,
-        pooling=FLAGS.global_pooling,
-        gem_power=FLAGS.delg_gem_power,
-        learn_gem_power=FLAGS.learn_gem_power,
-        embedding_dim=FLAGS.delg_embedding_layer_dim,
         global_head=FLAGS.global_head,
         sub_centres=FLAGS.sub_centres,
         partial_fc=FLAGS.partial_fc,
         scale_init=FLAGS.delg_scale_factor_init,
         learn_scale=FLAGS.learn_scale,
         synchronized_bn=FLAGS.synchronized_bn,
-        local_reduction=FLAGS.local_reduction or reduction,
-        autoencoder_dim=FLAGS.autoencoder_dimensions,
         stop_gradient=FLAGS.stop_gradient,
         bn_momentum=FLAGS.bn_momentum,
-        bn_epsilon=FLAGS.bn_epsilon,
     )
+
+
+def _fields_of_weights(
+    init_checkpoint: str | None, init_format: str, init_from: str | None
+) -> dict[str, object]:
+    """What the weights to start from say about their network."""
+    if init_checkpoint is not None:
+        fields = describe(init_checkpoint, init_format).config_fields()
+        return {k: v for k, v in fields.items() if v is not None}
+    source = source_config(init_from) if init_from is not None else None
+    if source is None:
+        return {}
+    return {name: getattr(source, name) for name in _OF_WEIGHTS}
 
 
 def _num_classes(train_file_pattern: str) -> int:
     folder = pathlib.Path(train_file_pattern).parent
     classes = FLAGS.num_classes
-    if (folder / "dataset_info.json").is_file():
+    if (folder / FILE_NAME).is_file():
         info = load_dataset_info(folder)
         if classes is not None and classes < info.num_classes:
             raise InputError(
                 f"--num_classes is {classes}, but {folder} has records of "
-                f"{info.num_classes} classes."
+                f"{info.num_classes} classes ({FILE_NAME}). Leave the flag out."
+            )
+        if classes is not None and classes > info.num_classes:
+            logging.warning(
+                "--num_classes is %d; %s has records of %d classes. The "
+                "others will stay without an image.",
+                classes,
+                folder,
+                info.num_classes,
             )
         classes = classes or info.num_classes
     if classes is None and FLAGS.dataset_version:

@@ -49,6 +49,7 @@ _SAME = (
     "retrieval_file_pattern",
     "retrieval_interval",
     "retrieval_images",
+    "projector",
     "keep_checkpoints",
 )
 # What --debug stands for.
@@ -137,8 +138,9 @@ def _define_start() -> None:
     flags.DEFINE_string(
         "init_from",
         None,
-        "Logdir of a finished training, or exported model, to start from; "
-        "classifiers of other classes start anew.",
+        "Logdir of a finished training, or exported model, to start from. "
+        "The network is the same where no flag says otherwise; classifiers of "
+        "other classes start anew.",
     )
 
 
@@ -197,6 +199,12 @@ def _define_intervals() -> None:
         "retrieval_interval", 1000, "Steps between two such searches."
     )
     flags.DEFINE_integer("retrieval_images", 1000, "Images of it, at most.")
+    flags.DEFINE_bool(
+        "projector",
+        True,
+        "Whenever such a search finds the best network so far, write its "
+        "descriptors, with thumbnails, for TensorBoard's embedding projector.",
+    )
     flags.DEFINE_string(
         "profile_steps",
         None,
@@ -215,7 +223,10 @@ def training_config() -> TrainingConfig:
     values = {name: getattr(FLAGS, name) for name in _SAME}
     return TrainingConfig(
         model=network_config(
-            FLAGS.train_file_pattern, FLAGS.init_checkpoint, FLAGS.init_format
+            FLAGS.train_file_pattern,
+            FLAGS.init_checkpoint,
+            FLAGS.init_format,
+            FLAGS.init_from,
         ),
         loss=loss_config(),
         optimizer=optimizer_config(),
