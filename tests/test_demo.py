@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from delg_tf.common.errors import InputError
-from delg_tf.demo.stages import Stage, StageRunner
+from delg_tf.workflow.stages import Stage, StageRunner
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -10,15 +10,17 @@ import platform
 import time
 
 import delg_tf
-from delg_tf.common.errors import InputError
 from delg_tf.common.files import existing_directory, read_json, write_json
 from delg_tf.data.revisited import PROTOCOLS, load_ground_truth
-from delg_tf.demo.stages import Stage, StageRunner
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.report.report import ReportInputs, write_report
 from delg_tf.retrieval.results import SearchResults
 from delg_tf.retrieval.text_table import markdown_table
+from delg_tf.workflow import commands
+from delg_tf.workflow.checkout import as_seen_from, in_checkout
+from delg_tf.workflow.stages import Stage, StageRunner
 
+_EXPERIMENT = pathlib.Path("experiments/demo")
 _RANKINGS = {
     "untrained": "untrained network, global descriptor",
     "global": "trained network, global descriptor",
@@ -55,22 +57,15 @@ def run_demo(options: DemoOptions) -> dict:
     Raises:
         InputError: a stage failed, or this is no checkout of the repository.
     """
-    root = pathlib.Path(delg_tf.__file__).parent.parent
-    if not (root / "experiments" / "demo").is_dir():
-        raise InputError(
-            "The demonstration needs a checkout of the repository; the "
-            f"package in {root} has no experiments/demo."
-        )
     if options.photos:
         existing_directory(options.photos, "photo folder")
+        photos = str(pathlib.Path(options.photos).resolve())
+        options = dataclasses.replace(options, photos=photos)
     start = time.monotonic()
-    # Commands run in the checkout; say where things are as seen from there.
-    output = pathlib.Path(options.output_directory).resolve()
-    if output.is_relative_to(root):
-        output = output.relative_to(root)
-    previous = os.getcwd()
-    os.chdir(root)
-    try:
+    where = pathlib.Path(options.output_directory).resolve()
+    with in_checkout() as root:
+        # Commands say where things are as seen from the checkout.
+        output = as_seen_from(root, where)
         runner = StageRunner(output / "stages.json", root, delg_tf.__version__)
         for stage in _stages(output, options):
             runner.run(stage)
@@ -80,8 +75,6 @@ def run_demo(options: DemoOptions) -> dict:
             read_json(output / "report.json")["seconds"], 1
         )
         write_json(output / "metrics.json", metrics)
-    finally:
-        os.chdir(previous)
     print(_summary(metrics, time.monotonic() - start, output))
     return metrics
 
@@ -99,94 +92,57 @@ def _stages(output: pathlib.Path, options: DemoOptions) -> list[Stage]:
 
 
 def _dataset_stage(output: pathlib.Path, options: DemoOptions) -> Stage:
-    command = [
-        "tools/make_demo_dataset.py",
-        f"--output_directory={output / 'data'}",
-        f"--seed={options.seed}",
-    ]
+    more = []
     if options.photos:
-        command.append(f"--photos={pathlib.Path(options.photos).resolve()}")
+        more.append(f"--photos={options.photos}")
     if options.quick:
-        command += [
-            "--train_views=6",
-            "--scenes=4",
-            "--test_scenes=2",
-            "--easy=2",
-            "--hard=2",
-            "--junk=1",
-            "--distractors=10",
-            "--queries=1",
-        ]
-    return Stage(
-        "dataset", "Landmark data set", (tuple(command),), (output / "data",)
-    )
+        more += commands.QUICK_DATASET
+    data = output / "data"
+    command = commands.make_dataset(data, options.seed, *more)
+    return Stage("dataset", "Landmark data set", (command,), (data,))
 
 
 def _records_stage(output: pathlib.Path, options: DemoOptions) -> Stage:
-    data = output / "data"
-    command = (
-        "tools/build_tfrecords.py",
-        f"--train_directory={data / 'train'}",
-        f"--train_csv_path={data / 'train.csv'}",
-        f"--train_clean_csv_path={data / 'train_clean.csv'}",
-        f"--output_directory={output / 'records'}",
-        "--num_shards=8",
-        "--generate_train_validation_splits",
-        "--validation_split_size=0.05",
-        f"--seed={options.seed}",
-    )
-    return Stage("records", "TFRecords", (command,), (output / "records",))
+    records = output / "records"
+    command = commands.build_records(output / "data", records, options.seed)
+    return Stage("records", "TFRecords", (command,), (records,))
 
 
 def _training_stages(output: pathlib.Path, options: DemoOptions) -> list[Stage]:
-    flagfile = pathlib.Path("experiments/demo/train.flags")
-    common = [
-        "-m",
-        "delg_tf.train",
-        f"--flagfile={flagfile}",
-        f"--train_file_pattern={output / 'records' / 'train-*'}",
-        f"--validation_file_pattern={output / 'records' / 'validation-*'}",
-        f"--seed={options.seed}",
-    ]
-    if options.quick:
-        common += ["--max_iters=10", "--batch_size=16", "--eval_batches=2"]
-    stages = []
-    for name, title, flags in (
-        (
+    flagfile = _EXPERIMENT / "train.flags"
+    quick = ["--max_iters=10", "--batch_size=16", "--eval_batches=2"]
+
+    def stage(name: str, title: str, *more: str) -> Stage:
+        command = commands.train(
+            [flagfile],
+            output / name,
+            str(output / "records" / "train-*"),
+            str(output / "records" / "validation-*"),
+            options.seed,
+            *(quick if options.quick else []),
+            *more,
+        )
+        return Stage(name, title, (command,), (output / name,), (flagfile,))
+
+    return [
+        stage(
             "untrained",
             "Network without training, for comparison",
-            ["--max_iters=0"],
+            "--max_iters=0",
         ),
-        ("training", "Training", []),
-    ):
-        logdir = output / name
-        stages.append(
-            Stage(
-                name,
-                title,
-                ((*common, *flags, f"--logdir={logdir}"),),
-                (logdir,),
-                (flagfile,),
-            )
-        )
-    return stages
+        stage("training", "Training"),
+    ]
 
 
 def _export_stage(output: pathlib.Path) -> Stage:
     models = {"training": "model", "untrained": "untrained_model"}
-    commands = tuple(
-        (
-            "tools/export_model.py",
-            f"--logdir={output / logdir}",
-            f"--export_path={output / model}",
-            "--overwrite",
-        )
-        for logdir, model in models.items()
-    )
     return Stage(
         "export",
         "Export",
-        commands,
+        tuple(
+            commands.export(output / logdir, output / model)
+            for logdir, model in models.items()
+        ),
         tuple(output / model for model in models.values()),
     )
 
@@ -194,86 +150,58 @@ def _export_stage(output: pathlib.Path) -> Stage:
 def _extraction_stages(output: pathlib.Path) -> list[Stage]:
     data = output / "data" / "held_out"
 
-    def command(config: str, model: str, image_set: str, features: str):
-        return (
-            "tools/extract_features.py",
-            f"--delf_config_path=experiments/demo/{config}",
-            f"--model_path={output / model}",
-            f"--dataset_file_path={data / 'gnd.pkl'}",
-            f"--images_dir={data / 'jpg'}",
-            f"--image_set={image_set}",
-            f"--output_features_dir={output / features / image_set}",
+    def stage(
+        name: str, title: str, config: str, model: str, features: str
+    ) -> Stage:
+        path = _EXPERIMENT / config
+        return Stage(
+            name,
+            title,
+            tuple(
+                commands.extract_set(
+                    path,
+                    output / model,
+                    output / features,
+                    data / "gnd.pkl",
+                    data / "jpg",
+                    image_set,
+                )
+                for image_set in ("query", "index")
+            ),
+            (output / features,),
+            (path,),
         )
 
-    stages = []
-    for name, title, config, model, features in (
-        (
+    return [
+        stage(
             "extraction",
             "Extraction of global and local features",
             "extract.pbtxt",
             "model",
             "features",
         ),
-        (
+        stage(
             "untrained_extraction",
             "The same without training",
             "extract_global.pbtxt",
             "untrained_model",
             "untrained_features",
         ),
-    ):
-        stages.append(
-            Stage(
-                name,
-                title,
-                tuple(
-                    command(config, model, image_set, features)
-                    for image_set in ("query", "index")
-                ),
-                (output / features,),
-                (pathlib.Path("experiments/demo") / config,),
-            )
-        )
-    return stages
+    ]
 
 
 def _retrieval_stages(
     output: pathlib.Path, options: DemoOptions
 ) -> list[Stage]:
-    truth = f"--dataset_file_path={output / 'data' / 'held_out' / 'gnd.pkl'}"
-    features = {
-        "untrained": output / "untrained_features",
-        "global": output / "features",
-        "reranked": output / "features",
-    }
+    truth = output / "data" / "held_out" / "gnd.pkl"
+    features, untrained = output / "features", output / "untrained_features"
 
-    def build(folder: pathlib.Path, index: str) -> tuple[str, ...]:
-        return (
-            "tools/build_index.py",
-            f"--features_dir={folder / 'index'}",
-            f"--index_dir={output / index}",
-            "--overwrite",
-        )
+    def results(name: str) -> pathlib.Path:
+        return output / f"{name}.npz"
 
-    def search(name: str, index: str, *more: str) -> tuple[str, ...]:
-        return (
-            "tools/search.py",
-            f"--index_dir={output / index}",
-            truth,
-            f"--query_features_dir={features[name] / 'query'}",
-            f"--output={output / name}.npz",
-            "--overwrite",
-            "--print_queries=0",
-            *more,
-        )
-
-    def evaluate(name: str) -> tuple[str, ...]:
-        return (
-            "tools/evaluate_retrieval.py",
-            truth,
-            f"--search_results={output / name}.npz",
-            f"--output_dir={output / 'evaluation' / name}",
-            "--overwrite",
+    def search(name: str, index: str, folder: pathlib.Path, *more: str):
+        return commands.search(
+            output / index, truth, folder / "query", results(name), *more
         )
 
     return [
@@ -281,16 +209,21 @@ def _retrieval_stages(
             "index",
             "Index",
             (
-                build(features["global"], "index"),
-                build(features["untrained"], "untrained_index"),
+                commands.build_index(features / "index", output / "index"),
+                commands.build_index(
+                    untrained / "index", output / "untrained_index"
+                ),
             ),
             (output / "index", output / "untrained_index"),
         ),
         Stage(
             "search",
             "Search by global descriptors",
-            (search("global", "index"), search("untrained", "untrained_index")),
-            (output / "global.npz", output / "untrained.npz"),
+            (
+                search("global", "index", features),
+                search("untrained", "untrained_index", untrained),
+            ),
+            (results("global"), results("untrained")),
         ),
         Stage(
             "reranking",
@@ -299,16 +232,22 @@ def _retrieval_stages(
                 search(
                     "reranked",
                     "index",
+                    features,
                     "--rerank",
                     f"--seed={options.seed}",
                 ),
             ),
-            (output / "reranked.npz",),
+            (results("reranked"),),
         ),
         Stage(
             "evaluation",
             "Evaluation",
-            tuple(evaluate(name) for name in _RANKINGS),
+            tuple(
+                commands.evaluate(
+                    truth, results(name), output / "evaluation" / name
+                )
+                for name in _RANKINGS
+            ),
             (output / "evaluation",),
         ),
     ]

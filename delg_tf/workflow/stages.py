@@ -48,7 +48,8 @@ class StageRunner:
     Args:
         state_path: JSON file of the memory.
         root: folder that the commands run in.
-        version: of the program; another one runs everything again.
+        version: of the program, or `upstream` of the runner whose stages
+            these build on; another one runs everything again.
     """
 
     def __init__(
@@ -58,6 +59,11 @@ class StageRunner:
         self._root = root
         self._state = read_json(state_path) if state_path.exists() else {}
         self._upstream = version
+
+    @property
+    def upstream(self) -> str:
+        """What was run so far; give it to a runner that builds on it."""
+        return self._upstream
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Experiments of several training runs: their plan, results and charts."""

@@ -1,0 +1,1 @@
+"""Commands that users type, run in a row, each once."""
