@@ -68,6 +68,7 @@ def test_the_experiments_of_the_paper_are_there():
     }
     for folder in FOLDERS.values():
         assert (folder / "README.md").is_file()
+        assert (folder / "RESULTS.md").is_file()
 
 
 @pytest.mark.parametrize("demo", [False, True])
