@@ -44,6 +44,13 @@ flags.DEFINE_bool(
     "Crop query images to their box, as the protocol demands.",
 )
 flags.DEFINE_string("output_features_dir", None, "Folder of feature files.")
+flags.DEFINE_enum(
+    "local_features_extension",
+    ".delg_local",
+    [".delg_local", ".delf"],
+    "Of the files of local features; the content is the same. The other tools "
+    "look for .delg_local, the official DELF examples for .delf.",
+)
 flags.mark_flags_as_required(["delf_config_path", "output_features_dir"])
 
 
@@ -77,7 +84,12 @@ def main() -> None:
     # TensorFlow loads only for inputs that are in order.
     from delg_tf.extraction.run import extract_images
 
-    summary = extract_images(config, items, FLAGS.output_features_dir)
+    summary = extract_images(
+        config,
+        items,
+        FLAGS.output_features_dir,
+        local_suffix=FLAGS.local_features_extension,
+    )
     print(
         f"{summary.extracted} images extracted "
         f"({summary.images_per_second:.1f} a second), {summary.reused} were "

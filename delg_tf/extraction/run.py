@@ -56,8 +56,12 @@ def extract_images(
     make_extractor: Callable[[delf_config_pb2.DelfConfig], Extractor] = (
         Extractor
     ),
+    local_suffix: str = LOCAL_SUFFIX,
 ) -> ExtractionSummary:
-    """Extracts images into `.delg_global` and `.delg_local` files.
+    """Extracts images into feature files.
+
+    Global descriptors go to `.delg_global` files, local features to those of
+    `local_suffix`.
 
     Images whose files are all there are passed over, so a run that was cut
     off goes on. Unreadable images are left out and listed in
@@ -68,6 +72,7 @@ def extract_images(
         items: the images.
         output_dir: folder of the feature files, created if missing.
         make_extractor: loads the model; called only if there is work.
+        local_suffix: extension of the files of local features.
 
     Returns:
         What was done.
@@ -76,10 +81,11 @@ def extract_images(
         InputError: the model is missing or unfit, or no image is readable.
     """
     output = pathlib.Path(output_dir)
+    suffixes = _suffixes(config, local_suffix)
     todo = [
         item
         for item in items
-        if not all(path.exists() for path in _files(config, output, item))
+        if not all((output / f"{item.name}{s}").exists() for s in suffixes)
     ]
     skipped: list[tuple[str, str]] = []
     rate = 0.0
@@ -93,7 +99,8 @@ def extract_images(
                     logging.warning("Skipped %s: %s", item.path, image)
                     skipped.append((item.name, str(image)))
                 else:
-                    _write(output, item, extractor.extract(image))
+                    features = extractor.extract(image)
+                    _write(output / item.name, features, local_suffix)
                 progress.advance()
             rate = progress.rate
     _report_skipped(output, skipped)
@@ -107,15 +114,16 @@ def extract_images(
     )
 
 
-def _files(
-    config: delf_config_pb2.DelfConfig, output: pathlib.Path, item: ImageItem
-) -> list[pathlib.Path]:
+def _suffixes(
+    config: delf_config_pb2.DelfConfig, local_suffix: str
+) -> list[str]:
+    """Returns the extensions of an image's files."""
     suffixes = []
     if config.use_global_features:
         suffixes.append(GLOBAL_SUFFIX)
     if config.use_local_features:
-        suffixes.append(LOCAL_SUFFIX)
-    return [output / f"{item.name}{suffix}" for suffix in suffixes]
+        suffixes.append(local_suffix)
+    return suffixes
 
 
 def _load_ahead(
@@ -141,16 +149,15 @@ def _load_ahead(
 
 
 def _write(
-    output: pathlib.Path, item: ImageItem, features: ImageFeatures
+    stem: pathlib.Path, features: ImageFeatures, local_suffix: str
 ) -> None:
+    """Writes an image's files, named `stem` and an extension."""
     if features.global_descriptor is not None:
         write_global_descriptor(
-            output / f"{item.name}{GLOBAL_SUFFIX}", features.global_descriptor
+            f"{stem}{GLOBAL_SUFFIX}", features.global_descriptor
         )
     if features.local is not None:
-        write_local_features(
-            output / f"{item.name}{LOCAL_SUFFIX}", features.local
-        )
+        write_local_features(f"{stem}{local_suffix}", features.local)
 
 
 def _report_skipped(
