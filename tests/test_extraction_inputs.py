@@ -217,7 +217,6 @@ def test_a_configuration_is_read_and_its_model_replaced(tmp_path):
         ({"image_scales_ind": [-1]}, "`image_scales_ind`"),
         ({"max_feature_num": 0}, "`max_feature_num`"),
         ({"min_image_size": 9, "max_image_size": 8}, "`min_image_size`"),
-        ({"is_tf2_exported": False}, "`is_tf2_exported"),
     ],
 )
 def test_bad_configurations(tmp_path, changes, message):

@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 
 from delg_tf.common.errors import InputError
 from delg_tf.export.metadata import ExportMetadata, load_metadata
@@ -16,6 +15,8 @@ from delg_tf.extraction.post_processing import (
     load_pca,
     post_process,
 )
+from delg_tf.extraction.runtimes.base import GLOBAL_OUTPUTS, LOCAL_OUTPUTS
+from delg_tf.extraction.runtimes.load import load_model
 from delg_tf.protos import delf_config_pb2
 
 # Smaller images give nothing, as in the official code.
@@ -50,29 +51,20 @@ class Extractor:
     def __init__(self, config: delf_config_pb2.DelfConfig):
         self._config = config
         path = pathlib.Path(config.model_path)
-        if not (path / "saved_model.pb").is_file():
-            raise InputError(
-                f"`model_path`: {path} is no SavedModel folder (it has no "
-                "saved_model.pb). tools/export_model.py makes one."
-            )
-        # Kept alive: the signature alone does not own its variables.
-        try:
-            self._model = tf.saved_model.load(str(path))
-            self._run = self._model.signatures["serving_default"]
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise InputError(
-                f"The model {path} cannot be loaded, or has no signature "
-                f"'serving_default': {error}"
-            ) from error
+        outputs: tuple[str, ...] = ()
+        if config.use_local_features:
+            outputs += LOCAL_OUTPUTS
+        if config.use_global_features:
+            outputs += GLOBAL_OUTPUTS
+        self._model = load_model(path, config.is_tf2_exported, outputs)
         self.metadata: ExportMetadata | None = load_metadata(path)
-        self._check_signature(path)
         self._threshold = self._score_threshold(path)
-        local, globl = config.delf_local_config, config.delf_global_config
-        self._local_pca = self._global_pca = None
-        if config.use_local_features and local.use_pca:
-            self._local_pca = self._load_pca(local, "features")
-        if config.use_global_features and globl.use_pca:
-            self._global_pca = self._load_pca(globl, "global_descriptors")
+        # By the output that they are for.
+        self._pca: dict[str, Pca] = {}
+        if config.use_local_features:
+            self._load_pca("features", config.delf_local_config)
+        if config.use_global_features:
+            self._load_pca("global_descriptors", config.delf_global_config)
 
     def extract(self, image: LoadedImage) -> ImageFeatures:
         """Extracts the features of one image.
@@ -89,17 +81,21 @@ class Extractor:
         )
         if min(pixels.shape[:2]) < _MIN_SIDE:
             return self._nothing()
-        outputs = self._run(**self._inputs(pixels))
+        outputs = self._model.run(self._inputs(pixels))
+        for output in self._pca:
+            # Not every model tells before.
+            self._check_pca(output, outputs[output].shape[-1])
         vector = local = None
         if self._config.use_global_features:
             vector = aggregate_scales(
-                outputs["global_descriptors"].numpy(), self._global_pca
+                outputs["global_descriptors"],
+                self._pca.get("global_descriptors"),
             )
         if self._config.use_local_features:
             local = self._local_features(outputs, factors, image.offset)
         return ImageFeatures(vector, local)
 
-    def _inputs(self, pixels: np.ndarray) -> dict[str, tf.Tensor]:
+    def _inputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         config = self._config
         scales = list(config.image_scales)
         indices = list(config.delf_global_config.image_scales_ind)
@@ -110,27 +106,26 @@ class Extractor:
             # Levels that no global descriptor needs are left out.
             scales = [scales[index] for index in indices]
             indices = list(range(len(scales)))
-        values = {
-            "input_image": tf.constant(pixels),
-            "input_scales": tf.constant(scales, tf.float32),
-            "input_max_feature_num": tf.constant(
-                config.delf_local_config.max_feature_num, tf.int32
+        return {
+            "input_image": pixels,
+            "input_scales": np.array(scales, np.float32),
+            "input_max_feature_num": np.array(
+                config.delf_local_config.max_feature_num, np.int32
             ),
-            "input_abs_thres": tf.constant(self._threshold, tf.float32),
-            "input_global_scales_ind": tf.constant(indices, tf.int32),
+            "input_abs_thres": np.array(self._threshold, np.float32),
+            "input_global_scales_ind": np.array(indices, np.int32),
         }
-        wanted = self._run.structured_input_signature[1]
-        return {name: values[name] for name in wanted}
 
     def _local_features(
         self,
-        outputs: dict[str, tf.Tensor],
+        outputs: dict[str, np.ndarray],
         factors: tuple[float, float],
         offset: tuple[int, int],
     ) -> LocalFeatures:
-        boxes = outputs["boxes"].numpy()
+        boxes, descriptors, scales, scores = (
+            outputs[name] for name in LOCAL_OUTPUTS
+        )
         locations = (boxes[:, :2] + boxes[:, 2:]) / 2
-        scales = outputs["scales"].numpy()
         if not self._config.delf_local_config.use_resized_coordinates:
             # Pixel centres; the official code scales about the first one's.
             half = 0.0 if self._is_official else 0.5
@@ -140,11 +135,9 @@ class Extractor:
             scales = scales / np.sqrt(factors[0] * factors[1])
         return LocalFeatures(
             locations=locations,
-            descriptors=post_process(
-                outputs["features"].numpy(), self._local_pca
-            ),
+            descriptors=post_process(descriptors, self._pca.get("features")),
             scales=scales,
-            attention=outputs["scores"].numpy()[:, 0],
+            attention=scores.reshape(-1),
             orientations=np.zeros(len(boxes)),
         )
 
@@ -162,32 +155,21 @@ class Extractor:
 
     def _load_pca(
         self,
+        output: str,
         config: delf_config_pb2.DelfLocalFeatureConfig
         | delf_config_pb2.DelfGlobalFeatureConfig,
-        output: str,
-    ) -> Pca:
-        pca = load_pca(config.pca_parameters)
-        depth = self._run.structured_outputs[output].shape[-1]
-        if depth not in (None, len(pca.mean)):
-            raise InputError(
-                f"{config.pca_parameters.mean_path} is for descriptors of "
-                f"{len(pca.mean)} numbers; the model's {output} have {depth}."
-            )
-        return pca
+    ) -> None:
+        if config.use_pca:
+            self._pca[output] = load_pca(config.pca_parameters)
+            self._check_pca(output, self._model.depth(output))
 
-    def _check_signature(self, path: pathlib.Path) -> None:
-        given = self._run.structured_outputs
-        config = self._config
-        for wanted, name in (
-            (config.use_local_features, "features"),
-            (config.use_global_features, "global_descriptors"),
-        ):
-            if wanted and name not in given:
-                raise InputError(
-                    f"The model {path} does not give {name!r}, only "
-                    f"{sorted(given)}. Change `use_local_features` and "
-                    "`use_global_features`, or export another --kind."
-                )
+    def _check_pca(self, output: str, depth: int | None) -> None:
+        length = len(self._pca[output].mean)
+        if depth not in (None, length):
+            raise InputError(
+                f"`pca_parameters` are for descriptors of {length} numbers; "
+                f"{output!r} of {self._config.model_path} have {depth}."
+            )
 
     def _score_threshold(self, path: pathlib.Path) -> float:
         local = self._config.delf_local_config
