@@ -217,6 +217,8 @@ def test_a_configuration_is_read_and_its_model_replaced(tmp_path):
         ({"image_scales_ind": [-1]}, "`image_scales_ind`"),
         ({"max_feature_num": 0}, "`max_feature_num`"),
         ({"min_image_size": 9, "max_image_size": 8}, "`min_image_size`"),
+        ({"iou_threshold": 1.5}, "`iou_threshold`"),
+        ({"iou_threshold": float("nan")}, "`iou_threshold`"),
     ],
 )
 def test_bad_configurations(tmp_path, changes, message):
@@ -225,7 +227,7 @@ def test_bad_configurations(tmp_path, changes, message):
         part = config
         if name == "image_scales_ind":
             part = config.delf_global_config
-        if name == "max_feature_num":
+        if name in ("max_feature_num", "iou_threshold"):
             part = config.delf_local_config
         if isinstance(value, list):
             getattr(part, name)[:] = value

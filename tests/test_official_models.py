@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from extraction_inputs import extraction_config, picture, save_image
-from official_models import RAW_DEPTH, derive, save_tf1, save_tf2
+from official_models import DEPTH, RAW_DEPTH, derive, save_tf1, save_tf2
 
 from delg_tf.common.errors import InputError
 from delg_tf.extraction.config import load_config
@@ -325,3 +325,41 @@ def test_a_missing_tensor_is_named(tmp_path, name):
         for field, value in unneeded[name].items():
             setattr(config, field, value)
         Extractor(config).extract(LoadedImage(picture()))
+
+
+def overlap(a, b):
+    """Intersection over union of two boxes, (ymin, xmin, ymax, xmax)."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    common = np.prod(np.maximum(sides, 0))
+    return common / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common)
+
+
+def test_overlapping_features_are_thinned_out_by_the_configuration(models):
+    # Larger than the limit: boxes are compared as the model gives them.
+    pixels = picture(200, 320, 0, 0)
+    config = extraction_config(
+        models / "tf1", is_tf2_exported=False, max_image_size=256
+    )
+    config.delf_local_config.score_threshold = 50
+    config.delf_local_config.iou_threshold = 0.6
+    config.delf_local_config.max_feature_num = 10000
+    resized, factors = resize_image(pixels, config)
+    derived = derive(resized, config.image_scales, 50)
+    corner = 145 * np.array(derived[2])[:, np.newaxis]
+    boxes = np.hstack([derived[0] - corner, derived[0] + corner])
+    kept = []
+    for row, box in enumerate(boxes):
+        if all(overlap(box, boxes[other]) <= 0.6 for other in kept):
+            kept.append(row)
+    assert 8 < len(kept) < len(boxes) / 2
+    expected = [np.array(part)[kept] for part in derived[:4]]
+    expected[1] = unit(expected[1])
+    # The number is cut afterwards.
+    for number in (10000, 7):
+        config.delf_local_config.max_feature_num = number
+        found = Extractor(config).extract(LoadedImage(pixels)).local
+        count = min(number, len(kept))
+        check_local(found, (*expected, None), factors, count)
+    config.delf_local_config.score_threshold = 1e6
+    found = Extractor(config).extract(LoadedImage(pixels)).local
+    assert (len(found), found.depth) == (0, DEPTH)

@@ -7,6 +7,7 @@ import numpy as np
 
 from delg_tf.common.errors import InputError
 from delg_tf.export.metadata import ExportMetadata, load_metadata
+from delg_tf.export.selection import select_features
 from delg_tf.extraction.images import LoadedImage, resize_image
 from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.extraction.post_processing import (
@@ -106,15 +107,36 @@ class Extractor:
             # Levels that no global descriptor needs are left out.
             scales = [scales[index] for index in indices]
             indices = list(range(len(scales)))
+        number = config.delf_local_config.max_feature_num
+        if config.delf_local_config.iou_threshold < 1:
+            # All of them; `_select` chooses.
+            number = np.iinfo(np.int32).max
         return {
             "input_image": pixels,
             "input_scales": np.array(scales, np.float32),
-            "input_max_feature_num": np.array(
-                config.delf_local_config.max_feature_num, np.int32
-            ),
+            "input_max_feature_num": np.array(number, np.int32),
             "input_abs_thres": np.array(self._threshold, np.float32),
             "input_global_scales_ind": np.array(indices, np.int32),
         }
+
+    def _select(self, outputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """The local outputs, thinned out by `iou_threshold`.
+
+        A model does by itself what was fixed when it was exported, which is
+        nothing in the released ones. The boxes are compared in the resized
+        image.
+        """
+        local = self._config.delf_local_config
+        parts = [outputs[name] for name in LOCAL_OUTPUTS]
+        if local.iou_threshold >= 1:
+            return parts
+        chosen = select_features(
+            outputs["boxes"],
+            outputs["scores"].reshape(-1),
+            local.max_feature_num,
+            local.iou_threshold,
+        ).numpy()
+        return [part[chosen] for part in parts]
 
     def _local_features(
         self,
@@ -122,9 +144,7 @@ class Extractor:
         factors: tuple[float, float],
         offset: tuple[int, int],
     ) -> LocalFeatures:
-        boxes, descriptors, scales, scores = (
-            outputs[name] for name in LOCAL_OUTPUTS
-        )
+        boxes, descriptors, scales, scores = self._select(outputs)
         locations = (boxes[:, :2] + boxes[:, 2:]) / 2
         if not self._config.delf_local_config.use_resized_coordinates:
             # Pixel centres; the official code scales about the first one's.
