@@ -14,6 +14,7 @@ from delg_tf.common.errors import InputError
 from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.images import (
     LoadedImage,
+    UnreadableImageError,
     load_image,
     resize_image,
 )
@@ -169,6 +170,30 @@ def test_too_small_an_image_has_no_features(models):
     ).extract(LoadedImage(np.zeros((10, 300, 3), np.uint8)))
     assert features.global_descriptor.shape == (32,)
     assert len(features.local) > 0
+    # By the size after resizing: 1024 x 1.
+    config = extraction_config(models / "local_and_global", max_image_size=1024)
+    features = Extractor(config).extract(
+        LoadedImage(np.zeros((20, 20000, 3), np.uint8))
+    )
+    assert features.is_empty
+
+
+def test_what_is_too_large_for_the_network_is_unreadable(models, monkeypatch):
+    # A line becomes a square of 400 million pixels.
+    line = LoadedImage(np.zeros((20, 20000, 3), np.uint8))
+    config = extraction_config(
+        models / "local_and_global", use_square_images=True
+    )
+    extractor = Extractor(config)
+    with pytest.raises(UnreadableImageError, match="`max_image_size`"):
+        extractor.extract(line)
+
+    def no_memory(_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    monkeypatch.setattr(extractor._model, "run", no_memory)
+    with pytest.raises(UnreadableImageError, match="30 x 30 pixels"):
+        extractor.extract(LoadedImage(np.zeros((30, 30, 3), np.uint8)))
 
 
 def test_models_that_do_not_fit_the_configuration(models, tmp_path):

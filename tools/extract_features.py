@@ -8,6 +8,7 @@ The images are those of a folder (--images_dir), of a list
 from absl import flags
 
 from delg_tf.common import cli
+from delg_tf.data import image_limits
 
 FLAGS = flags.FLAGS
 
@@ -51,6 +52,7 @@ flags.DEFINE_enum(
     "Of the files of local features; the content is the same. The other tools "
     "look for .delg_local, the official DELF examples for .delf.",
 )
+image_limits.define_flag()
 flags.mark_flags_as_required(["delf_config_path", "output_features_dir"])
 
 
@@ -89,11 +91,13 @@ def main() -> None:
         items,
         FLAGS.output_features_dir,
         local_suffix=FLAGS.local_features_extension,
+        max_image_pixels=FLAGS.max_image_pixels,
     )
     print(
         f"{summary.extracted} images extracted "
-        f"({summary.images_per_second:.1f} a second), {summary.reused} were "
-        f"there, {len(summary.skipped)} skipped."
+        f"({summary.images_per_second:.1f} a second), {summary.empty} of them "
+        f"too small to have features; {summary.reused} were there, "
+        f"{len(summary.skipped)} skipped."
     )
 
 

@@ -4,11 +4,18 @@ import dataclasses
 import pathlib
 
 import numpy as np
+import tensorflow as tf
 
 from delg_tf.common.errors import InputError
+from delg_tf.data.decoder import UnreadableImageError
+from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.export.metadata import ExportMetadata, load_metadata
 from delg_tf.export.selection import select_features
-from delg_tf.extraction.images import LoadedImage, resize_image
+from delg_tf.extraction.images import (
+    LoadedImage,
+    resize_image,
+    resized_size,
+)
 from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.extraction.post_processing import (
     Pca,
@@ -37,6 +44,13 @@ class ImageFeatures:
 
     global_descriptor: np.ndarray | None
     local: LocalFeatures | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the image was too small to have any."""
+        if self.global_descriptor is not None:
+            return self.global_descriptor.size == 0
+        return self.local.depth == 0
 
 
 class Extractor:
@@ -71,18 +85,32 @@ class Extractor:
         """Extracts the features of one image.
 
         Args:
-            image: of any size; resized by the configuration's limits.
+            image: of any size; resized by the configuration's limits. One
+                with a side of less than 10 pixels then has no features.
 
         Returns:
             The features. Locations are in pixels of the whole original image
             (of the resized one with `use_resized_coordinates`).
+
+        Raises:
+            UnreadableImageError: a level of the pyramid has more than
+                `MAX_PIXELS`, or the device's memory is not enough.
         """
+        size = resized_size(
+            image.pixels.shape[:2], self._config, image.resize_factor
+        )
+        if min(size) < _MIN_SIDE:
+            return self._nothing()
+        scale = max(self._config.image_scales)
+        if size[0] * size[1] * scale**2 > MAX_PIXELS:
+            raise _too_large(size, scale)
         pixels, factors = resize_image(
             image.pixels, self._config, image.resize_factor
         )
-        if min(pixels.shape[:2]) < _MIN_SIDE:
-            return self._nothing()
-        outputs = self._model.run(self._inputs(pixels))
+        try:
+            outputs = self._model.run(self._inputs(pixels))
+        except tf.errors.ResourceExhaustedError as error:
+            raise _too_large(size, scale) from error
         for output in self._pca:
             # Not every model tells before.
             self._check_pca(output, outputs[output].shape[-1])
@@ -206,3 +234,10 @@ class Extractor:
         if local.use_model_score_threshold == _Thresholds.MEDIAN:
             return self.metadata.attention_median
         return self.metadata.attention_percentile_75
+
+
+def _too_large(size: tuple[int, int], scale: float) -> UnreadableImageError:
+    return UnreadableImageError(
+        f"{size[1]} x {size[0]} pixels at scale {scale:g} are too much for the "
+        "network; set `max_image_size` in the configuration"
+    )
