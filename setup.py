@@ -35,6 +35,7 @@ setuptools.setup(
         "matplotlib>=3.8",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10",
+        "openvino>=2025.0",
         "pillow>=10.3",
         "protobuf>=6.31.1,<8",
         "scikit-image>=0.24",
@@ -50,6 +51,8 @@ setuptools.setup(
         "demo": ["scikit-learn>=1.5"],
         # CUDA libraries for NVIDIA GPUs, as pip packages.
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        # int8 copies of exports (tools/quantise_model.py).
+        "int8": ["nncf>=2.17"],
         # Independent references that tests may compare with; never imported
         # by the product (see WORKSPACE.md).
         "reference": [
@@ -58,6 +61,7 @@ setuptools.setup(
         ],
         "test": [
             "import-linter>=2.0",
+            "nncf>=2.17",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.9",

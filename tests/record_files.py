@@ -5,10 +5,7 @@ import os
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
-
-from delg_tf.data import records
 
 
 def photo(height=24, width=40):
@@ -35,6 +32,11 @@ def store(directory, name, data, nested=True, ending=".jpg"):
 
 def read_records(directory, split="train", labelled=True):
     """Records of a split: [(file name, id, label, encoded)]."""
+    # Here, as those who want images only need no TensorFlow.
+    import tensorflow as tf
+
+    from delg_tf.data import records
+
     found = []
     pattern = str(pathlib.Path(directory) / f"{split}*")
     for path in records.find_record_files(pattern):

@@ -11,6 +11,7 @@ import warnings
 import pytest
 import tensorflow as tf
 import tf_keras
+from tensorflow.python.util import lazy_loader
 
 
 def tensorflow_addons():
@@ -40,6 +41,9 @@ def _keras_2():
     public = importlib.import_module("tf_keras.api._v2.keras")
     importlib.import_module("tf_keras.src.engine.keras_tensor")
     tf.__path__.insert(0, str(pathlib.Path(public.__file__).parents[1]))
+    if not hasattr(tf.keras, "_initialize"):
+        # Another library has had it loaded: begin again.
+        tf.keras = lazy_loader.KerasLazyLoader(vars(tf))
     tf.keras._initialize()
     keras_3 = _take_out("keras")
     for name in list(sys.modules):

@@ -197,6 +197,23 @@ def test_second_run_builds_only_what_is_missing(gldv2):
     assert _build(gldv2).built == 0
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_larger_images_than_the_limit_are_left_out(gldv2):
+    output = pathlib.Path(gldv2["output_directory"])
+    store(
+        pathlib.Path(gldv2["train_directory"]),
+        gldv2["names"][0],
+        encoded(photo(100, 100), "JPEG"),
+    )
+    assert _build(gldv2).info.splits["train"].images == 10
+    with pytest.raises(InputError, match="max_image_pixels: "):
+        _build(gldv2, max_image_pixels=9999)
+    summary = _build(gldv2, max_image_pixels=9999, overwrite=True)
+    assert summary.info.splits["train"].images == 9
+    skipped = (output / "skipped_train.csv").read_text()
+    assert f'{gldv2["names"][0]}.jpg,"100 x 100 pixels' in skipped
+
+
 def test_other_inputs_need_overwrite(gldv2):
     output = pathlib.Path(gldv2["output_directory"])
     _build(gldv2)
@@ -273,6 +290,8 @@ def test_csv_files_that_do_not_belong_together(gldv2, tmp_path):
         ({"num_shards": 0}, "--num_shards"),
         ({"validation_split_size": 1.0}, "--validation_split_size"),
         ({"seed": -1}, "--seed"),
+        ({"max_image_pixels": 0}, "--max_image_pixels"),
+        ({"max_image_pixels": 2**28}, "--max_image_pixels"),
         ({"train_directory": "/nonexistent"}, "/nonexistent does not exist"),
         ({"train_csv_path": "/no.csv"}, "CSV file /no.csv does not exist"),
         ({"output_directory": __file__}, "is a file"),

@@ -1,5 +1,9 @@
 """Own data in class folders, and where images are looked for."""
 
+import csv
+import os
+
+import hostile_images
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -37,6 +41,8 @@ def test_class_folders_with_test_images(tmp_path):
     (photos / "abbey" / "loop").symlink_to(photos)
     (photos / "empty").mkdir()
     (photos / "loose.jpg").write_bytes(encoded(photo(), "JPEG"))
+    (photos / "zoo" / "link.jpg").symlink_to("nowhere")
+    os.mkfifo(photos / "zoo" / "pipe.jpg")
     store(test, "0123", encoded(photo(), "JPEG"))
     test_csv = tmp_path / "index.csv"
     test_csv.write_text("id\n0123\n4567\n")
@@ -72,7 +78,8 @@ def test_class_folders_with_test_images(tmp_path):
         "validation": 3,
         "test": 1,
     }
-    assert "loose.jpg" in (output / "skipped_train.csv").read_text()
+    for name in ("loose.jpg", "zoo/link.jpg", "zoo/pipe.jpg"):
+        assert name in (output / "skipped_train.csv").read_text()
     assert "4567" in (output / "skipped_test.csv").read_text()
     (record,) = read_records(output, "test", labelled=False)
     assert record[1] == "0123"
@@ -80,6 +87,28 @@ def test_class_folders_with_test_images(tmp_path):
         iter(tf.data.TFRecordDataset(str(output / "test-00001-of-00002")))
     )
     assert b"class/label" not in raw.numpy()
+
+
+def test_hostile_files_are_left_out_and_listed(tmp_path):
+    hostile = hostile_images.files()
+    del hostile["jpeg of fewer rows than it says"]  # Which is shown.
+    sound = hostile_images.small_files()
+    for name, content in (sound | hostile).items():
+        store(tmp_path / "photos" / "a", name, content, nested=False)
+    output = tmp_path / "out"
+    builder.build(
+        BuildOptions(
+            output_directory=output,
+            class_folders_directory=tmp_path / "photos",
+            num_shards=2,
+        )
+    )
+    stored = {record[1] for record in read_records(output)}
+    assert stored == {f"a/{name}.jpg" for name in sound}
+    with open(output / "skipped_train.csv", newline="") as file:
+        skipped = {row["id"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(skipped) == {f"a/{name}.jpg" for name in hostile}
+    assert all(skipped.values())
 
 
 def test_no_validation_split_of_single_images(tmp_path):

@@ -1,8 +1,10 @@
+import csv
 import os
 import pathlib
 import subprocess
 import sys
 
+import hostile_images
 import numpy as np
 import pytest
 from extraction_inputs import (
@@ -14,6 +16,8 @@ from extraction_inputs import (
     write_data_set,
     write_list,
 )
+from PIL import Image
+from record_files import encoded, photo
 
 from delg_tf.common.errors import InputError
 from delg_tf.extraction.extractor import Extractor
@@ -29,6 +33,8 @@ from delg_tf.extraction.images import (
     load_image,
 )
 from delg_tf.extraction.run import SKIPPED_FILE, extract_images
+from delg_tf.retrieval.feature_store import FeatureStore
+from delg_tf.retrieval.search import index_features, search_features
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -180,6 +186,113 @@ def test_tool_extracts_the_queries_of_a_data_set(models, data_set):
         "q0.delg_global",
         "q0.delg_local",
     ]
+
+
+def _sound_files():
+    """Names of files (bytes, without ending) and their contents."""
+    grey = photo()[..., 0]
+    rgba = np.dstack([photo(), grey])
+    return {
+        b"grey": encoded(grey, "JPEG"),
+        b"cmyk": encoded(Image.fromarray(photo()).convert("CMYK"), "JPEG"),
+        b"palette": encoded(Image.fromarray(photo()).quantize(8), "GIF"),
+        b"16 bits": encoded(grey * np.uint16(257), "PNG"),
+        b"alpha": encoded(rgba, "WEBP"),
+        b"line": encoded(np.zeros((20, 20000), np.uint8), "PNG"),
+        b"column": encoded(np.zeros((20000, 20), np.uint8), "PNG"),
+        b'odd, "name" caf\xe9': encoded(photo(), "JPEG"),
+        "名前".encode(): encoded(photo(), "TIFF"),
+        b"two\nlines": encoded(photo(), "BMP"),
+        b".hidden": encoded(photo(), "PNG"),
+        # Too small to have features.
+        b"dot": encoded(photo(1, 1), "PNG"),
+        b"thin": encoded(photo(9, 300), "JPEG"),
+    }
+
+
+@pytest.fixture
+def all_kinds(tmp_path):
+    """A folder of sound and hostile files, all called *.jpg."""
+    folder = tmp_path / "all"
+    (folder / "folder.jpg").mkdir(parents=True)
+    for name, content in _sound_files().items():
+        (folder / os.fsdecode(name + b".jpg")).write_bytes(content)
+    hostile = hostile_images.files() | {"x" * 251: encoded(photo(), "JPEG")}
+    del hostile["jpeg of fewer rows than it says"]  # Which is shown.
+    for name, content in hostile.items():
+        (folder / f"{name}.jpg").write_bytes(content)
+    (folder / "link.jpg").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "vector.svg").write_text("<svg/>")
+    return folder, {*hostile, "link", "pipe"}
+
+
+def test_every_file_has_features_or_is_reported(models, all_kinds, tmp_path):
+    folder, hostile = all_kinds
+    config = extraction_config(models / "local_and_global")
+    output = tmp_path / "features"
+    done = _run_tool(
+        f"--delf_config_path={save_config(tmp_path, config)}",
+        f"--images_dir={folder}",
+        f"--output_features_dir={output}",
+    )
+    assert done.returncode == 0, done.stderr
+    sound = set(map(os.fsdecode, _sound_files()))
+    assert f"{len(sound)} images extracted" in done.stdout
+    assert "2 of them too small" in done.stdout
+    with open(output / SKIPPED_FILE, newline="", encoding="utf-8") as file:
+        skipped = {row["name"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(skipped) == hostile
+    assert all(skipped.values())
+    assert "rename" in skipped["x" * 251]
+    files = {path.name for path in output.iterdir()} - {SKIPPED_FILE}
+    assert files == {
+        f"{name}{suffix}"
+        for name in sound
+        for suffix in (".delg_global", ".delg_local")
+    }
+    for name in sound:
+        vector = read_global_descriptor(output / f"{name}.delg_global")
+        assert vector.size == (0 if name in ("dot", "thin") else 32)
+        local = read_local_features(output / f"{name}.delg_local")
+        assert (len(local) == 0) == (vector.size == 0)
+    _search_all_kinds(FeatureStore(output), sound)
+
+
+def _search_all_kinds(store, names):
+    with pytest.raises(InputError, match=r"two.*Rename"):
+        index_features(store)
+    names = sorted(names - {"two\nlines"})
+    index = index_features(store, names)
+    index.save(store.directory / "index")
+    results = search_features(index.load(store.directory / "index"), store)
+    places = [names.index("dot"), names.index("thin")]
+    assert sorted(places) == index.empty_ids.tolist()
+    for name, ids, similarities in zip(
+        results.query_names, results.ranks, results.similarities
+    ):
+        if name in ("dot", "thin"):
+            assert ids.tolist() == list(range(len(names)))
+            assert (similarities == -1).all()
+        else:
+            assert ids[-2:].tolist() == sorted(places)
+            assert (similarities[-2:] == -1).all()
+            assert similarities[0] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_limits_of_pixels_leave_images_out(models, folder, tmp_path):
+    config = extraction_config(models / "local_and_global")
+    output = tmp_path / "features"
+    summary = extract_images(
+        config, images_in_folder(folder), output, max_image_pixels=99 * 77
+    )
+    assert (summary.extracted, summary.empty) == (2, 0)
+    assert [name for name, _ in summary.skipped] == ["b"]
+    assert "19200 pixels" in (output / SKIPPED_FILE).read_text()
+    # The large one is done once it is allowed.
+    summary = extract_images(config, images_in_folder(folder), output)
+    assert (summary.extracted, summary.reused) == (1, 2)
 
 
 @pytest.mark.parametrize(

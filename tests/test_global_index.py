@@ -1,4 +1,5 @@
 import json
+import os
 
 import faiss
 import numpy as np
@@ -74,6 +75,33 @@ def test_bad_descriptors_and_names(descriptors, names, message):
         GlobalIndex.build(names, descriptors)
 
 
+@pytest.mark.parametrize("k", [1, 6, 27, 28, 30])
+def test_images_without_a_descriptor_come_last(tmp_path, k):
+    rng = np.random.default_rng(k)
+    # Many similarities are equal, and some are below 0.
+    descriptors, queries = _quarters(rng, 30), _quarters(rng, 5)
+    empty = [0, 7, 29]
+    descriptors[empty] = 0
+    queries[2] = 0
+    similarities = queries @ descriptors.T
+    similarities[:, empty] = -1
+    similarities[2] = -1
+    expected = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    index = GlobalIndex.build(_names(30), descriptors)
+    index.save(tmp_path / "index")
+    for searched in (index, GlobalIndex.load(tmp_path / "index")):
+        ids, found = searched.search(queries, k)
+        np.testing.assert_array_equal(ids, expected)
+        np.testing.assert_array_equal(
+            found, np.take_along_axis(similarities, expected, axis=1)
+        )
+    # Sorting them by similarity again, as re-ranking does, changes nothing.
+    results = search(index, _names(5, "q"), queries)
+    np.testing.assert_array_equal(
+        results.without_reranking().ranks, results.ranks
+    )
+
+
 def test_bad_searches():
     index = GlobalIndex.build(["a", "b"], np.eye(2, dtype=np.float32))
     query = np.array([[1, 0]], np.float32)
@@ -86,7 +114,8 @@ def test_bad_searches():
 
 def test_index_round_trip(tmp_path):
     rng = np.random.default_rng(2)
-    names = ["a/b/é", *_names(29)]
+    # Names of files need not be valid UTF-8.
+    names = ["a/b/é", os.fsdecode(b"caf\xe9"), *_names(28)]
     index = GlobalIndex.build(names, _unit(rng, 30, 8), "features")
     index.save(tmp_path / "new" / "index")
     loaded = GlobalIndex.load(tmp_path / "new" / "index")

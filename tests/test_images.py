@@ -9,6 +9,7 @@ from PIL import Image
 from record_files import encoded, photo
 
 from delg_tf.data import images
+from delg_tf.data.decoder import UnreadableImageError
 
 
 def _rotated(orientation, file_format="JPEG"):
@@ -156,5 +157,5 @@ def test_exif_rotation_is_applied(orientation):
     ],
 )
 def test_corrupt_images_are_found(data, reason):
-    with pytest.raises(images.CorruptImageError, match=reason):
+    with pytest.raises(UnreadableImageError, match=reason):
         images.as_jpeg(data)

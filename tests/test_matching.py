@@ -459,6 +459,19 @@ def test_picture_of_attention(tmp_path):
     assert (empty[-100:, :160] == 128).all()
 
 
+@pytest.mark.parametrize("size", [(1, 1), (20, 20000), (20000, 20)])
+def test_pictures_of_extreme_images(size):
+    image = np.full((*size, 3), 128, np.uint8)
+    query, index = two_images()
+    match = match_local_features(query, index, MatchingConfig())
+    picture = drawing.draw_matches(image, image, query, index, match, height=96)
+    # At most eight times as wide as high, at least an eighth.
+    width = 96 * np.clip(size[1] / size[0], 1 / 8, 8)
+    assert picture.shape == (96 + 36, 2 * width + 8, 3)
+    picture = drawing.draw_attention(image, LocalFeatures.empty())
+    assert picture.shape[0] == 480 + 36
+
+
 def test_wrong_pictures(tmp_path):
     query, index = two_images()
     match = match_local_features(query, index, MatchingConfig())

@@ -11,7 +11,11 @@ from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.inlier_counter import InlierCounter
-from delg_tf.retrieval.rerank import RerankConfig, rerank
+from delg_tf.retrieval.rerank import (
+    RerankConfig,
+    rerank,
+    rerank_features,
+)
 from delg_tf.retrieval.results import SearchResults
 from delg_tf.retrieval.search import index_features, search_features
 
@@ -91,6 +95,33 @@ def test_bad_global_descriptors_are_all_named(stores):
         store.global_descriptors(store.list_names())
     for text in ("3 bad", "i1.", "i2.", "3 dimensions", "i3.", "norm 1.41"):
         assert text in str(caught.value)
+
+
+def _without_features(store, name):
+    empty = np.zeros(0, np.float32)
+    _write(store.directory, name, empty, LocalFeatures.empty())
+
+
+def test_images_without_features_are_ranked_last(stores):
+    query_store, index_store = stores
+    for name in ("i0", "i7"):
+        _without_features(index_store, name)
+    _without_features(query_store, "q2")
+    index = index_features(index_store)
+    results = search_features(index, query_store)
+    assert results.ranks[0].tolist() == [1, 2, 3, 4, 5, 0, 6]
+    assert results.similarities[0, -2:].tolist() == [-1, -1]
+    assert results.ranks[2].tolist() == list(range(7))
+    after = rerank_features(
+        results, query_store, index_store, RerankConfig(num_to_rerank=7)
+    )
+    assert after.ranks[0, :2].tolist() == [5, 4]
+    assert after.inliers[2].tolist() == [0] * 7
+    # A single query without a descriptor does not tell the dimension.
+    alone = search_features(index, query_store, ["q2"], 3)
+    assert alone.ranks.tolist() == [[0, 1, 2]]
+    with pytest.raises(InputError, match=r"All 2 global descriptors .* empty"):
+        index_features(index_store, ["i0", "i7"])
 
 
 def test_local_features_are_kept(tmp_path, stores):

@@ -20,6 +20,7 @@ import dataclasses
 from absl import flags
 
 from delg_tf.common import cli
+from delg_tf.data import image_limits
 
 FLAGS = flags.FLAGS
 
@@ -99,6 +100,7 @@ flags.DEFINE_bool(
     False,
     "Whether records of other inputs in --output_directory may be replaced.",
 )
+image_limits.define_flag()
 flags.mark_flag_as_required("output_directory")
 
 

@@ -8,6 +8,8 @@ The images are those of a folder (--images_dir), of a list
 from absl import flags
 
 from delg_tf.common import cli
+from delg_tf.data import image_limits
+from delg_tf.extraction.levels.base import PRECISIONS, RUNTIMES
 
 FLAGS = flags.FLAGS
 
@@ -44,6 +46,34 @@ flags.DEFINE_bool(
     "Crop query images to their box, as the protocol demands.",
 )
 flags.DEFINE_string("output_features_dir", None, "Folder of feature files.")
+flags.DEFINE_enum(
+    "local_features_extension",
+    ".delg_local",
+    [".delg_local", ".delf"],
+    "Of the files of local features; the content is the same. The other tools "
+    "look for .delg_local, the official DELF examples for .delf.",
+)
+flags.DEFINE_enum(
+    "runtime",
+    "auto",
+    RUNTIMES,
+    "What runs the network. auto: the fastest that is safe on this machine; "
+    "the log says which.",
+)
+flags.DEFINE_enum(
+    "precision",
+    "auto",
+    PRECISIONS,
+    "Of convolutions and matrix products. auto: bfloat16 where the processor "
+    "has it in hardware, by OpenVINO; else float32.",
+)
+flags.DEFINE_integer(
+    "batch_size",
+    1,
+    "Images of one size that go through the network together.",
+    lower_bound=1,
+)
+image_limits.define_flag()
 flags.mark_flags_as_required(["delf_config_path", "output_features_dir"])
 
 
@@ -75,13 +105,23 @@ def main() -> None:
             "--dataset_file_path."
         )
     # TensorFlow loads only for inputs that are in order.
+    from delg_tf.extraction.extractor import Extractor
     from delg_tf.extraction.run import extract_images
 
-    summary = extract_images(config, items, FLAGS.output_features_dir)
+    summary = extract_images(
+        config,
+        items,
+        FLAGS.output_features_dir,
+        lambda config: Extractor(config, FLAGS.runtime, FLAGS.precision),
+        local_suffix=FLAGS.local_features_extension,
+        batch_size=FLAGS.batch_size,
+        max_image_pixels=FLAGS.max_image_pixels,
+    )
     print(
         f"{summary.extracted} images extracted "
-        f"({summary.images_per_second:.1f} a second), {summary.reused} were "
-        f"there, {len(summary.skipped)} skipped."
+        f"({summary.images_per_second:.1f} a second), {summary.empty} of them "
+        f"too small to have features; {summary.reused} were there, "
+        f"{len(summary.skipped)} skipped."
     )
 
 

@@ -6,6 +6,7 @@ Prints the number of inliers and the affine model, and draws the matches.
 from absl import flags
 
 from delg_tf.common import cli
+from delg_tf.data import image_limits
 from delg_tf.matching import flags as matching_flags
 
 FLAGS = flags.FLAGS
@@ -29,6 +30,7 @@ flags.DEFINE_string(
     "output_image", None, "Picture of the matches to write (needs both images)."
 )
 flags.DEFINE_bool("overwrite", False, "Replace an existing --output_image.")
+image_limits.define_flag()
 matching_flags.define_matching_flags()
 
 
@@ -44,6 +46,7 @@ def main() -> None:
             model_path=FLAGS.model_path,
             output_image=FLAGS.output_image,
             overwrite=FLAGS.overwrite,
+            max_image_pixels=FLAGS.max_image_pixels,
         ),
         matching_flags.matching_config(),
     )

@@ -1,5 +1,6 @@
 """How every command line starts and ends."""
 
+import io
 import logging as std_logging
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ def run(main: Callable[[], None]) -> None:
                 file=sys.stderr,
             )
             return 1
+        # Names of files need not be text that the terminal can show.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         logging.set_verbosity(logging.INFO)
         logging.use_absl_handler()
         # TensorFlow has a handler of its own: its lines would come twice.

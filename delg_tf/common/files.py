@@ -114,6 +114,14 @@ def refuse_existing(path: PathLike, overwrite: bool = False) -> pathlib.Path:
     return path
 
 
+def readable(name: bytes | str) -> str:
+    """Returns a file's name as text for people and for text files.
+
+    A name need not be valid UTF-8; bytes that are not are shown escaped.
+    """
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+
+
 def sha256(path: PathLike) -> str:
     """Returns the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:

@@ -6,6 +6,7 @@ import pathlib
 
 from delg_tf.common.errors import InputError
 from delg_tf.data import shards
+from delg_tf.data.image_limits import MAX_PIXELS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class BuildOptions:
         validation_split_size: part of each class for validation, in (0, 1).
         seed: of shuffling and split.
         relabel: one of `sources.RELABEL_MODES`.
+        max_image_pixels: larger images are left out.
         num_workers: threads; 0 for one a core.
         overwrite: replace a data set made from other inputs.
     """
@@ -47,6 +49,7 @@ class BuildOptions:
     validation_split_size: float = 0.2
     seed: int = 0
     relabel: str = "auto"
+    max_image_pixels: int = MAX_PIXELS
     num_workers: int = 0
     overwrite: bool = False
 
@@ -74,6 +77,11 @@ def check_options(options: BuildOptions) -> None:
         f"{options.validation_split_size}.",
     )
     _require(options.seed >= 0, f"--seed must be >= 0, not {options.seed}.")
+    _require(
+        1 <= options.max_image_pixels <= MAX_PIXELS,
+        f"--max_image_pixels must be in 1..{MAX_PIXELS}, which is what "
+        f"training can decode, not {options.max_image_pixels}.",
+    )
     _require(
         options.num_workers >= 0,
         f"--num_workers must be >= 0, not {options.num_workers}.",

@@ -88,6 +88,7 @@ def make_plan(options: BuildOptions, origins: dict[str, Source]) -> Plan:
                 output / shards.shard_name(name, i, options.num_shards),
                 origin.images.take(chosen),
                 None if origin.labels is None else origin.labels[chosen],
+                options.max_image_pixels,
             )
             jobs[name].append(job)
             digest.update(f"{job.path.name} {job.source_hash()}\n".encode())
@@ -101,6 +102,7 @@ def make_plan(options: BuildOptions, origins: dict[str, Source]) -> Plan:
         "images": {name: len(chosen) for name, chosen in order.items()},
         "num_classes": num_classes,
         "num_shards": options.num_shards,
+        "max_image_pixels": options.max_image_pixels,
         "seed": options.seed,
         "validation_split_size": validation_part,
         "source_hash": digest.hexdigest(),

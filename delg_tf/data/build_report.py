@@ -8,7 +8,7 @@ from absl import logging
 import delg_tf
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
-from delg_tf.data import dataset_info, shard_job
+from delg_tf.data import dataset_info
 from delg_tf.data.build_plan import Plan
 from delg_tf.data.dataset_info import DatasetInfo, SplitInfo
 from delg_tf.data.shard_job import ShardResult
@@ -67,7 +67,7 @@ def write_reports(
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["new_label", "old_label"])
             writer.writerows(
-                (label, shard_job.text(name))
+                (label, files.readable(name))
                 for label, name in enumerate(plan.class_names)
             )
     info = DatasetInfo(
@@ -93,7 +93,7 @@ def _write_skipped(
         writer.writerow(["id", "path", "reason"])
         for reason, names in (origin.skipped if origin else {}).items():
             for name in names:
-                writer.writerow([shard_job.text(name), "", reason])
+                writer.writerow([files.readable(name), "", reason])
                 count += 1
         for result in results:
             writer.writerows(result.skipped)

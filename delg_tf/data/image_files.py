@@ -9,7 +9,7 @@ import numpy as np
 
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
-from delg_tf.data import images
+from delg_tf.data import decoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _is_plain(folder: str) -> bool:
 
 def _list_images(root: pathlib.Path, folder: str) -> dict[str, str]:
     """Maps names without extension to paths relative to `root`."""
-    rank = {ending: i for i, ending in enumerate(images.EXTENSIONS)}
+    rank = {ending: i for i, ending in enumerate(decoder.EXTENSIONS)}
     found: dict[str, tuple[int, str]] = {}
     try:
         with os.scandir(root / folder) as entries:
@@ -136,7 +136,11 @@ def find_by_class(
     for path in _walk(root):
         in_class = "/" in path
         ending = os.path.splitext(path)[1].lower()
-        usable = in_class and ending in images.EXTENSIONS
+        usable = (
+            in_class
+            and ending in decoder.EXTENSIONS
+            and os.path.isfile(root / path)
+        )
         (paths if usable else others).append(path)
     if not paths:
         raise InputError(
@@ -176,9 +180,18 @@ def find_by_path(
 
 
 def _walk(root: pathlib.Path) -> Iterator[str]:
-    """Yields paths of files relative to `root`, in a fixed order."""
+    """Yields paths relative to `root`, in a fixed order.
+
+    They are those of everything but folders, and of folders that may not be
+    read.
+    """
+    closed: list[str] = []
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(
+        root,
+        onerror=lambda error: closed.append(error.filename),
+        followlinks=True,
+    ):
         real = os.path.realpath(folder)
         if real in seen:  # A symbolic link back up would never end.
             folders.clear()
@@ -187,8 +200,9 @@ def _walk(root: pathlib.Path) -> Iterator[str]:
         folders[:] = sorted(_visible(folders))
         relative = pathlib.Path(folder).relative_to(root)
         for name in sorted(_visible(names)):
-            if os.path.isfile(os.path.join(folder, name)):
-                yield (relative / name).as_posix()
+            yield (relative / name).as_posix()
+    for folder in sorted(closed):
+        yield pathlib.Path(folder).relative_to(root).as_posix()
 
 
 def _visible(names: Sequence[str]) -> list[str]:

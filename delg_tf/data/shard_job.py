@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 from typing import Any
 
@@ -11,9 +10,10 @@ import numpy as np
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
 from delg_tf.data.image_files import FileTable
+from delg_tf.data.image_limits import MAX_PIXELS
 
 # Counts up when the same images would give other records.
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 STATE_DIRECTORY = ".build"
 
 
@@ -30,11 +30,13 @@ class ShardJob:
         path: the record file.
         images: in the order of the records, [N].
         labels: int64 [N], or None.
+        max_image_pixels: larger images are left out.
     """
 
     path: pathlib.Path
     images: FileTable
     labels: np.ndarray | None
+    max_image_pixels: int = MAX_PIXELS
 
     def source_hash(self) -> str:
         """SHA-256 over everything that determines the records.
@@ -44,7 +46,9 @@ class ShardJob:
         another size is noticed; a data set that moved to another disk is
         still the same.
         """
-        digest = hashlib.sha256(f"{RECORD_VERSION}\n".encode())
+        digest = hashlib.sha256(
+            f"{RECORD_VERSION} {self.max_image_pixels}\n".encode()
+        )
         for column in (self.images.ids, self.images.paths):
             digest.update(b"\0".join(column.tolist()) + b"\n")
         digest.update(self.images.sizes.astype("<i8").tobytes())
@@ -82,9 +86,3 @@ def finished(job: ShardJob) -> ShardResult | None:
         return None
     same = result.source_hash == job.source_hash() and result.bytes == length
     return result if same else None
-
-
-def text(name: bytes | str) -> str:
-    """Returns a name for people; odd bytes are shown escaped."""
-    raw = os.fsencode(name) if isinstance(name, str) else name
-    return raw.decode("utf-8", errors="backslashreplace")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from delg_tf.common import files
 from delg_tf.data import images, records, shard_job
+from delg_tf.data.decoder import UnreadableImageError
 from delg_tf.data.shard_job import ShardJob, ShardResult
 
 
@@ -38,10 +39,12 @@ def build_shard(
                 raise StoppedError
             name = job.images.ids[i]
             try:
-                image = images.read_as_jpeg(root / os.fsdecode(path))
-            except images.CorruptImageError as error:
+                image = images.read_as_jpeg(
+                    root / os.fsdecode(path), job.max_image_pixels
+                )
+            except UnreadableImageError as error:
                 skipped.append(
-                    [shard_job.text(name), shard_job.text(path), str(error)]
+                    [files.readable(name), files.readable(path), str(error)]
                 )
             else:
                 converted += image.converted

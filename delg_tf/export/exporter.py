@@ -17,8 +17,9 @@ from delg_tf.export.metadata import (
     ExportMetadata,
     save_metadata,
 )
+from delg_tf.export.pyramid import smallest_level
 from delg_tf.models.delg import Delg
-from delg_tf.models.receptive_field import receptive_field
+from delg_tf.models.receptive_field import receptive_field, windows
 from delg_tf.training.trained_model import ModelRecord, load_trained_model
 
 # Any image; only size and stride of the receptive field are read, which do not
@@ -109,7 +110,11 @@ def export_model(
             module,
             str(folder),
             signatures={
-                "serving_default": module.extract.get_concrete_function()
+                "serving_default": module.extract.get_concrete_function(),
+                **{
+                    name: function.get_concrete_function()
+                    for name, function in module.levels.items()
+                },
             },
         )
         metadata = _describe(model, record, options)
@@ -148,4 +153,13 @@ def _describe(
         normalisation="(x - 128) / 128",
         model=record.model.to_dict(),
         created_by=f"delg-tf {delg_tf.__version__}",
+        iou_threshold=options.iou_threshold,
+        smallest_level=smallest_level(model.trunk),
+        windows=[
+            [
+                window.to_list()
+                for window in windows(model.trunk, "block3", axis)
+            ]
+            for axis in (0, 1)
+        ],
     )

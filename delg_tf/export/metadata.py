@@ -26,6 +26,12 @@ class ExportMetadata:
         normalisation: what the graph does to pixel values.
         model: the network (`DelgConfig.to_dict`).
         created_by: name and version of the program.
+        iou_threshold: that local features were thinned out by.
+        smallest_level: shortest side in pixels of a level that has a cell;
+            0 in exports of earlier versions.
+        windows: for height and width, what the layers see from the image to
+            block3 (`receptive_field.Window`, as lists); empty in exports of
+            earlier versions.
     """
 
     kind: str
@@ -37,6 +43,9 @@ class ExportMetadata:
     normalisation: str
     model: dict
     created_by: str
+    iou_threshold: float = 1.0
+    smallest_level: int = 0
+    windows: list = dataclasses.field(default_factory=list)
 
 
 def save_metadata(directory: PathLike, metadata: ExportMetadata) -> None:

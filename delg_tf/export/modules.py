@@ -10,6 +10,7 @@ import types
 import tensorflow as tf
 
 from delg_tf.data.augmentation import normalise
+from delg_tf.export.levels import level_functions
 from delg_tf.export.pyramid import cell_boxes, level_size, smallest_level
 from delg_tf.export.selection import select_features
 from delg_tf.models.delg import Delg
@@ -55,6 +56,8 @@ class _Exported(tf.Module):
             layers["whitening"] = model.whitening
             self._dim = model.config.embedding_dim
         self._layers = types.SimpleNamespace(**layers)
+        # Beside the official signature; see `levels`.
+        self.levels = level_functions(self._layers, with_local, with_global)
         self.model_variables = [
             variable
             for layer in layers.values()

@@ -60,8 +60,9 @@ def _check(config: delf_config_pb2.DelfConfig, path: pathlib.Path) -> None:
             config.max_image_size < 0
             or config.min_image_size <= config.max_image_size
         ),
-        "only models with TF2 signatures are read; set `is_tf2_exported: "
-        "true` if this is one": config.is_tf2_exported,
+        "`iou_threshold` must be from 0 to 1": (
+            0 <= config.delf_local_config.iou_threshold <= 1
+        ),
     }
     for problem, passed in checks.items():
         if not passed:

@@ -39,24 +39,40 @@ def array_to_datum(array: np.ndarray) -> datum_pb2.DatumProto:
     datum = datum_pb2.DatumProto()
     datum.shape.SetInParent()
     datum.shape.dim.extend(array.shape)
+    # An empty array too says of which kind it is.
     if array.dtype in _FLOATS:
-        values, kind = datum.float_list, np.float32
+        datum.float_list.SetInParent()
+        datum.float_list.MergeFromString(_packed_floats(array))
     elif array.dtype in _UNSIGNED:
-        values, kind = datum.uint32_list, np.uint32
         if array.size and array.max() > np.iinfo(np.uint32).max:
             raise ValueError(
                 "`array` must fit into 32-bit unsigned integers. Received: "
                 f"{array.max()}."
             )
+        datum.uint32_list.SetInParent()
+        datum.uint32_list.value.extend(array.ravel().tolist())
     else:
         raise ValueError(
             "`array` must be of a floating-point or unsigned integer type. "
             f"Received: {array.dtype}."
         )
-    # An empty array too says of which kind it is.
-    values.SetInParent()
-    values.value.extend(array.astype(kind).ravel().tolist())
     return datum
+
+
+def _packed_floats(array: np.ndarray) -> bytes:
+    """Returns a serialised FloatList: its tag, its length, the numbers.
+
+    Protobuf takes it in at once, and numbers one by one.
+    """
+    values = array.astype("<f4").tobytes()
+    head = bytearray([0x0A])
+    # A length is a base-128 number, the lowest seven bits first.
+    length = len(values)
+    while length >= 0x80:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return bytes(head) + values
 
 
 def datum_to_array(

@@ -2,13 +2,21 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from delg_tf.common.errors import InputError
+from delg_tf.data.decoder import UnreadableImageError
+from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.export.metadata import ExportMetadata, load_metadata
-from delg_tf.extraction.images import LoadedImage, resize_image
+from delg_tf.export.selection import select_features
+from delg_tf.extraction.images import (
+    LoadedImage,
+    resize_image,
+    resized_size,
+)
 from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.extraction.post_processing import (
     Pca,
@@ -16,6 +24,8 @@ from delg_tf.extraction.post_processing import (
     load_pca,
     post_process,
 )
+from delg_tf.extraction.runtimes.base import GLOBAL_OUTPUTS, LOCAL_OUTPUTS
+from delg_tf.extraction.runtimes.load import load_model
 from delg_tf.protos import delf_config_pb2
 
 # Smaller images give nothing, as in the official code.
@@ -36,70 +46,151 @@ class ImageFeatures:
     global_descriptor: np.ndarray | None
     local: LocalFeatures | None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the image was too small to have any."""
+        if self.global_descriptor is not None:
+            return self.global_descriptor.size == 0
+        return self.local.depth == 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image as the network gets it.
+
+    Attributes:
+        pixels: uint8 `[height, width, 3]`, resized.
+        factors: (new height / height, new width / width) of that.
+        offset: (y, x) of its first pixel in the whole image, before that.
+    """
+
+    pixels: np.ndarray
+    factors: tuple[float, float]
+    offset: tuple[int, int]
+
 
 class Extractor:
     """A loaded model with an extraction configuration.
 
     Args:
         config: what to extract.
+        runtime: see `runtimes.load.load_model`.
+        precision: likewise.
 
     Raises:
         InputError: the model is missing or does not give what is asked for.
     """
 
-    def __init__(self, config: delf_config_pb2.DelfConfig):
+    def __init__(
+        self,
+        config: delf_config_pb2.DelfConfig,
+        runtime: str = "auto",
+        precision: str = "auto",
+    ):
         self._config = config
         path = pathlib.Path(config.model_path)
-        if not (path / "saved_model.pb").is_file():
-            raise InputError(
-                f"`model_path`: {path} is no SavedModel folder (it has no "
-                "saved_model.pb). tools/export_model.py makes one."
-            )
-        # Kept alive: the signature alone does not own its variables.
-        try:
-            self._model = tf.saved_model.load(str(path))
-            self._run = self._model.signatures["serving_default"]
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise InputError(
-                f"The model {path} cannot be loaded, or has no signature "
-                f"'serving_default': {error}"
-            ) from error
+        outputs: tuple[str, ...] = ()
+        if config.use_local_features:
+            outputs += LOCAL_OUTPUTS
+        if config.use_global_features:
+            outputs += GLOBAL_OUTPUTS
+        self._model = load_model(
+            path, config.is_tf2_exported, outputs, runtime, precision
+        )
         self.metadata: ExportMetadata | None = load_metadata(path)
-        self._check_signature(path)
         self._threshold = self._score_threshold(path)
-        local, globl = config.delf_local_config, config.delf_global_config
-        self._local_pca = self._global_pca = None
-        if config.use_local_features and local.use_pca:
-            self._local_pca = self._load_pca(local, "features")
-        if config.use_global_features and globl.use_pca:
-            self._global_pca = self._load_pca(globl, "global_descriptors")
+        # By the output that they are for.
+        self._pca: dict[str, Pca] = {}
+        if config.use_local_features:
+            self._load_pca("features", config.delf_local_config)
+        if config.use_global_features:
+            self._load_pca("global_descriptors", config.delf_global_config)
+
+    @property
+    def runtime(self) -> tuple[str, str]:
+        """What runs the model, and in which precision."""
+        return self._model.runtime
 
     def extract(self, image: LoadedImage) -> ImageFeatures:
         """Extracts the features of one image.
 
         Args:
-            image: of any size; resized by the configuration's limits.
+            image: of any size; resized by the configuration's limits. One
+                with a side of less than 10 pixels then has no features.
 
         Returns:
             The features. Locations are in pixels of the whole original image
             (of the resized one with `use_resized_coordinates`).
+
+        Raises:
+            UnreadableImageError: a level of the pyramid has more than
+                `MAX_PIXELS`, or the device's memory is not enough.
         """
+        return self.extract_batch([self.prepare(image)])[0]
+
+    def prepare(self, image: LoadedImage) -> PreparedImage:
+        """Resizes an image by the configuration's limits.
+
+        It needs no model: other threads may do it meanwhile.
+
+        Raises:
+            UnreadableImageError: a level of the pyramid would have more than
+                `MAX_PIXELS`.
+        """
+        size = resized_size(
+            image.pixels.shape[:2], self._config, image.resize_factor
+        )
+        scale = max(self._config.image_scales)
+        if size[0] * size[1] * scale**2 > MAX_PIXELS and not _too_small(size):
+            raise _too_large(size, scale)
         pixels, factors = resize_image(
             image.pixels, self._config, image.resize_factor
         )
-        if min(pixels.shape[:2]) < _MIN_SIDE:
-            return self._nothing()
-        outputs = self._run(**self._inputs(pixels))
+        return PreparedImage(pixels, factors, image.offset)
+
+    def extract_batch(
+        self, images: Sequence[PreparedImage]
+    ) -> list[ImageFeatures]:
+        """Extracts the features of images of one size.
+
+        Args:
+            images: as `prepare` gives them.
+
+        Returns:
+            Those of each; they do not depend on the others.
+
+        Raises:
+            UnreadableImageError: the device's memory is not enough.
+        """
+        size = images[0].pixels.shape[:2]
+        if _too_small(size):
+            return [self._nothing() for _ in images]
+        try:
+            outputs = self._model.run_batch(
+                [image.pixels for image in images], self._inputs()
+            )
+        except tf.errors.ResourceExhaustedError as error:
+            raise _too_large(size, max(self._config.image_scales)) from error
+        return [self._features(*pair) for pair in zip(outputs, images)]
+
+    def _features(
+        self, outputs: dict[str, np.ndarray], image: PreparedImage
+    ) -> ImageFeatures:
+        for output in self._pca:
+            # Not every model tells before.
+            self._check_pca(output, outputs[output].shape[-1])
         vector = local = None
         if self._config.use_global_features:
             vector = aggregate_scales(
-                outputs["global_descriptors"].numpy(), self._global_pca
+                outputs["global_descriptors"],
+                self._pca.get("global_descriptors"),
             )
         if self._config.use_local_features:
-            local = self._local_features(outputs, factors, image.offset)
+            local = self._local_features(outputs, image.factors, image.offset)
         return ImageFeatures(vector, local)
 
-    def _inputs(self, pixels: np.ndarray) -> dict[str, tf.Tensor]:
+    def _inputs(self) -> dict[str, np.ndarray]:
+        """All inputs but the image."""
         config = self._config
         scales = list(config.image_scales)
         indices = list(config.delf_global_config.image_scales_ind)
@@ -110,27 +201,44 @@ class Extractor:
             # Levels that no global descriptor needs are left out.
             scales = [scales[index] for index in indices]
             indices = list(range(len(scales)))
-        values = {
-            "input_image": tf.constant(pixels),
-            "input_scales": tf.constant(scales, tf.float32),
-            "input_max_feature_num": tf.constant(
-                config.delf_local_config.max_feature_num, tf.int32
-            ),
-            "input_abs_thres": tf.constant(self._threshold, tf.float32),
-            "input_global_scales_ind": tf.constant(indices, tf.int32),
+        number = config.delf_local_config.max_feature_num
+        if config.delf_local_config.iou_threshold < 1:
+            # All of them; `_select` chooses.
+            number = np.iinfo(np.int32).max
+        return {
+            "input_scales": np.array(scales, np.float32),
+            "input_max_feature_num": np.array(number, np.int32),
+            "input_abs_thres": np.array(self._threshold, np.float32),
+            "input_global_scales_ind": np.array(indices, np.int32),
         }
-        wanted = self._run.structured_input_signature[1]
-        return {name: values[name] for name in wanted}
+
+    def _select(self, outputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """The local outputs, thinned out by `iou_threshold`.
+
+        A model does by itself what was fixed when it was exported, which is
+        nothing in the released ones. The boxes are compared in the resized
+        image.
+        """
+        local = self._config.delf_local_config
+        parts = [outputs[name] for name in LOCAL_OUTPUTS]
+        if local.iou_threshold >= 1:
+            return parts
+        chosen = select_features(
+            outputs["boxes"],
+            outputs["scores"].reshape(-1),
+            local.max_feature_num,
+            local.iou_threshold,
+        ).numpy()
+        return [part[chosen] for part in parts]
 
     def _local_features(
         self,
-        outputs: dict[str, tf.Tensor],
+        outputs: dict[str, np.ndarray],
         factors: tuple[float, float],
         offset: tuple[int, int],
     ) -> LocalFeatures:
-        boxes = outputs["boxes"].numpy()
+        boxes, descriptors, scales, scores = self._select(outputs)
         locations = (boxes[:, :2] + boxes[:, 2:]) / 2
-        scales = outputs["scales"].numpy()
         if not self._config.delf_local_config.use_resized_coordinates:
             # Pixel centres; the official code scales about the first one's.
             half = 0.0 if self._is_official else 0.5
@@ -140,11 +248,9 @@ class Extractor:
             scales = scales / np.sqrt(factors[0] * factors[1])
         return LocalFeatures(
             locations=locations,
-            descriptors=post_process(
-                outputs["features"].numpy(), self._local_pca
-            ),
+            descriptors=post_process(descriptors, self._pca.get("features")),
             scales=scales,
-            attention=outputs["scores"].numpy()[:, 0],
+            attention=scores.reshape(-1),
             orientations=np.zeros(len(boxes)),
         )
 
@@ -162,32 +268,21 @@ class Extractor:
 
     def _load_pca(
         self,
+        output: str,
         config: delf_config_pb2.DelfLocalFeatureConfig
         | delf_config_pb2.DelfGlobalFeatureConfig,
-        output: str,
-    ) -> Pca:
-        pca = load_pca(config.pca_parameters)
-        depth = self._run.structured_outputs[output].shape[-1]
-        if depth not in (None, len(pca.mean)):
-            raise InputError(
-                f"{config.pca_parameters.mean_path} is for descriptors of "
-                f"{len(pca.mean)} numbers; the model's {output} have {depth}."
-            )
-        return pca
+    ) -> None:
+        if config.use_pca:
+            self._pca[output] = load_pca(config.pca_parameters)
+            self._check_pca(output, self._model.depth(output))
 
-    def _check_signature(self, path: pathlib.Path) -> None:
-        given = self._run.structured_outputs
-        config = self._config
-        for wanted, name in (
-            (config.use_local_features, "features"),
-            (config.use_global_features, "global_descriptors"),
-        ):
-            if wanted and name not in given:
-                raise InputError(
-                    f"The model {path} does not give {name!r}, only "
-                    f"{sorted(given)}. Change `use_local_features` and "
-                    "`use_global_features`, or export another --kind."
-                )
+    def _check_pca(self, output: str, depth: int | None) -> None:
+        length = len(self._pca[output].mean)
+        if depth not in (None, length):
+            raise InputError(
+                f"`pca_parameters` are for descriptors of {length} numbers; "
+                f"{output!r} of {self._config.model_path} have {depth}."
+            )
 
     def _score_threshold(self, path: pathlib.Path) -> float:
         local = self._config.delf_local_config
@@ -204,3 +299,14 @@ class Extractor:
         if local.use_model_score_threshold == _Thresholds.MEDIAN:
             return self.metadata.attention_median
         return self.metadata.attention_percentile_75
+
+
+def _too_small(size: tuple[int, int]) -> bool:
+    return min(size) < _MIN_SIDE
+
+
+def _too_large(size: tuple[int, int], scale: float) -> UnreadableImageError:
+    return UnreadableImageError(
+        f"{size[1]} x {size[0]} pixels at scale {scale:g} are too much for the "
+        "network; set `max_image_size` in the configuration"
+    )

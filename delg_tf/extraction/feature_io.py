@@ -23,6 +23,8 @@ from delg_tf.protos import feature_pb2
 
 GLOBAL_SUFFIX = ".delg_global"
 LOCAL_SUFFIX = ".delg_local"
+# The same content, as the official DELF examples name it.
+DELF_SUFFIX = ".delf"
 
 # The scalar fields of a DelfFeature by field number.
 _SCALARS = ("x", "y", "scale", "orientation", "strength")

@@ -1,7 +1,9 @@
 """Which images are to be extracted."""
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Iterator
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import (
@@ -9,8 +11,8 @@ from delg_tf.common.files import (
     existing_directory,
     existing_file,
 )
+from delg_tf.data.decoder import EXTENSIONS
 from delg_tf.data.revisited import load_ground_truth
-from delg_tf.extraction.images import EXTENSIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,22 +33,37 @@ class ImageItem:
 def images_in_folder(directory: PathLike) -> list[ImageItem]:
     """All images of a folder and its subfolders, by name.
 
+    They are told by their ending. Broken links, pipes and the like are part of
+    it, and so are folders that may not be read: extraction reports them.
+
     Raises:
         InputError: there is no folder, no image in it, or two images that
             differ in their extension only.
     """
     directory = existing_directory(directory, "image folder")
-    paths = sorted(
-        path
-        for path in directory.rglob("*")
-        if path.suffix.lower() in EXTENSIONS and path.is_file()
-    )
+    paths = sorted(_walk(directory))
     if not paths:
         raise InputError(f"There are no images in {directory}.")
     return _unique(
-        ImageItem(str(path.relative_to(directory).with_suffix("")), path)
+        ImageItem(_without_ending(path.relative_to(directory)), path)
         for path in paths
     )
+
+
+def _walk(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    closed: list[str] = []
+    for folder, _, names in os.walk(
+        directory, onerror=lambda error: closed.append(error.filename)
+    ):
+        for name in names:
+            if os.path.splitext(name)[1].lower() in EXTENSIONS:
+                yield pathlib.Path(folder, name)
+    yield from map(pathlib.Path, closed)
+
+
+def _without_ending(path: pathlib.Path) -> str:
+    # Unlike `with_suffix` it leaves "..jpg" alone, which would become ".".
+    return os.path.splitext(path)[0]
 
 
 def images_in_list(
@@ -80,7 +97,9 @@ def images_in_list(
         # Files of an absolute path are named by their last part, as the
         # official code names all.
         ImageItem(
-            path.stem if path.is_absolute() else str(path.with_suffix("")),
+            _without_ending(
+                pathlib.Path(path.name) if path.is_absolute() else path
+            ),
             base / path,
         )
         for path in paths

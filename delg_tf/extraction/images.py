@@ -1,19 +1,23 @@
 """Image files as arrays, and the resize before the pyramid."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from delg_tf.common.errors import InputError
+from delg_tf.common.files import PathLike
+from delg_tf.data.decoder import UnreadableImageError, read_image
+from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.protos import delf_config_pb2
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-
-
-class UnreadableImageError(Exception):
-    """An image file is missing, corrupt, or of an unknown format."""
+__all__ = [
+    "LoadedImage",
+    "UnreadableImageError",
+    "load_image",
+    "resize_image",
+    "resized_size",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,29 +36,24 @@ class LoadedImage:
 
 
 def load_image(
-    path: pathlib.Path, box: tuple[float, float, float, float] | None = None
+    path: PathLike,
+    box: tuple[float, float, float, float] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> LoadedImage:
-    """Reads an image as RGB, upright by its EXIF orientation.
+    """Reads an image as upright RGB; `data.decoder` says how.
 
     Args:
         path: the file.
-        box: part to cut out, (x1, y1, x2, y2) in pixels, rounded to whole
-            ones; the second corner is not part of it (as in the official
-            code). None: the whole image.
+        box: part to cut out, (x1, y1, x2, y2) in pixels of the upright image,
+            rounded to whole ones; the second corner is not part of it (as in
+            the official code). None: the whole image.
+        max_pixels: a larger image is not decoded.
 
     Raises:
-        UnreadableImageError: the file cannot be read.
+        UnreadableImageError: the file cannot be read, or is too large.
         InputError: the box leaves nothing of the image.
     """
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:
-        # On damaged files Pillow's decoders raise nearly anything: OSError,
-        # SyntaxError, struct.error, IndexError, ...
-        raise UnreadableImageError(
-            str(error) or type(error).__name__
-        ) from error
+    image = read_image(path, max_pixels).image
     if box is None:
         return LoadedImage(np.asarray(image))
     x1, y1, x2, y2 = (round(value) for value in box)
@@ -69,6 +68,26 @@ def load_image(
     return LoadedImage(
         np.asarray(part), (y1, x1), max(part.size) / max(image.size)
     )
+
+
+def resized_size(
+    size: tuple[int, int],
+    config: delf_config_pb2.DelfConfig,
+    resize_factor: float = 1.0,
+) -> tuple[int, int]:
+    """Returns (height, width) that `resize_image` gives an image of `size`."""
+    height, width = size
+    longer = max(height, width)
+    largest = resize_factor * config.max_image_size
+    smallest = resize_factor * config.min_image_size
+    scale = 1.0
+    if config.max_image_size >= 0 and longer > largest:
+        scale = largest / longer
+    elif config.min_image_size >= 0 and longer < smallest:
+        scale = smallest / longer
+    if config.use_square_images:
+        height = width = longer
+    return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def resize_image(
@@ -103,22 +122,9 @@ def resize_image(
             f"`resize_factor` must not be negative. Received: {resize_factor}"
         )
     height, width = pixels.shape[:2]
-    longer = max(height, width)
-    largest = resize_factor * config.max_image_size
-    smallest = resize_factor * config.min_image_size
-    if config.max_image_size >= 0 and longer > largest:
-        scale = largest / longer
-    elif config.min_image_size >= 0 and longer < smallest:
-        scale = smallest / longer
-    elif config.use_square_images and height != width:
-        scale = 1.0
-    else:
+    new_height, new_width = resized_size((height, width), config, resize_factor)
+    if (new_height, new_width) == (height, width):
         return pixels, (1.0, 1.0)
-    if config.use_square_images:
-        new_height = new_width = max(round(longer * scale), 1)
-    else:
-        new_height = max(round(height * scale), 1)
-        new_width = max(round(width * scale), 1)
     resized = Image.fromarray(pixels).resize(
         (new_width, new_height), Image.Resampling.BILINEAR
     )

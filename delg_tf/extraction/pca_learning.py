@@ -39,7 +39,7 @@ MATRIX_FILE = "pca_proj_mat.datum"
 VARIANCES_FILE = "pca_variances.datum"
 
 _SUFFIXES = {
-    "local": (feature_io.LOCAL_SUFFIX, ".delf"),
+    "local": (feature_io.LOCAL_SUFFIX, feature_io.DELF_SUFFIX),
     "global": (feature_io.GLOBAL_SUFFIX,),
 }
 # Descriptors summed up at a time: one matrix product for many small files.

@@ -4,32 +4,35 @@ import collections
 import concurrent.futures
 import csv
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
-from absl import logging
-
 from delg_tf.common.errors import InputError
-from delg_tf.common.files import PathLike, atomic_write
+from delg_tf.common.files import PathLike, atomic_write, readable
 from delg_tf.common.progress import Progress
-from delg_tf.extraction.extractor import Extractor, ImageFeatures
+from delg_tf.data.image_limits import MAX_PIXELS
+from delg_tf.extraction.batching import batches
+from delg_tf.extraction.extractor import Extractor, PreparedImage
 from delg_tf.extraction.feature_io import (
     GLOBAL_SUFFIX,
     LOCAL_SUFFIX,
-    write_global_descriptor,
-    write_local_features,
 )
+from delg_tf.extraction.feature_writer import FeatureWriter
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import (
-    LoadedImage,
     UnreadableImageError,
     load_image,
 )
 from delg_tf.protos import delf_config_pb2
 
 SKIPPED_FILE = "skipped_images.csv"
-# Images decoded ahead of the network.
-_READ_AHEAD = 4
+# Images decoded at a time.
+_READERS = 4
+# So many times a batch may wait for others of its size.
+_WAITING = 8
+
+_Loaded = tuple[ImageItem, PreparedImage | UnreadableImageError]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +41,14 @@ class ExtractionSummary:
 
     Attributes:
         extracted: images done in this run.
+        empty: those of them that are too small to have features.
         reused: images whose files were there.
-        skipped: (name, reason) of images that could not be read.
+        skipped: (name, reason) of images that could not be used.
         images_per_second: of this run; 0 if nothing was to be done.
     """
 
     extracted: int
+    empty: int
     reused: int
     skipped: list[tuple[str, str]]
     images_per_second: float
@@ -56,101 +61,141 @@ def extract_images(
     make_extractor: Callable[[delf_config_pb2.DelfConfig], Extractor] = (
         Extractor
     ),
+    local_suffix: str = LOCAL_SUFFIX,
+    batch_size: int = 1,
+    max_image_pixels: int = MAX_PIXELS,
 ) -> ExtractionSummary:
-    """Extracts images into `.delg_global` and `.delg_local` files.
+    """Extracts images into feature files.
+
+    Global descriptors go to `.delg_global` files, local features to those of
+    `local_suffix`.
 
     Images whose files are all there are passed over, so a run that was cut
-    off goes on. Unreadable images are left out and listed in
-    `skipped_images.csv` of the output folder.
+    off goes on. Images that cannot be used are left out and listed, with the
+    reason, in `skipped_images.csv` of the output folder. Images that are too
+    small to have features get files that say so.
 
     Args:
         config: what to extract.
         items: the images.
         output_dir: folder of the feature files, created if missing.
         make_extractor: loads the model; called only if there is work.
+        local_suffix: extension of the files of local features.
+        batch_size: images of one size that go through the network together,
+            at most.
+        max_image_pixels: larger images are left out.
 
     Returns:
         What was done.
 
     Raises:
-        InputError: the model is missing or unfit, or no image is readable.
+        InputError: the model is missing or unfit, or no image can be used.
     """
     output = pathlib.Path(output_dir)
+    suffixes = _suffixes(config, local_suffix)
     todo = [
         item
         for item in items
-        if not all(path.exists() for path in _files(config, output, item))
+        # Unlike pathlib's, it takes any name.
+        if not all(os.path.exists(output / f"{item.name}{s}") for s in suffixes)
     ]
-    skipped: list[tuple[str, str]] = []
+    writer = FeatureWriter(output, local_suffix)
     rate = 0.0
     if todo:
         extractor = make_extractor(config)
-        with Progress(
-            len(items), "Extraction", "image", done=len(items) - len(todo)
-        ) as progress:
-            for item, image in _load_ahead(todo):
-                if isinstance(image, UnreadableImageError):
-                    logging.warning("Skipped %s: %s", item.path, image)
-                    skipped.append((item.name, str(image)))
-                else:
-                    _write(output, item, extractor.extract(image))
-                progress.advance()
+        loaded = _load_ahead(todo, extractor, 2 * batch_size, max_image_pixels)
+        waiting = _WAITING * batch_size
+        with (
+            Progress(
+                len(items), "Extraction", "image", done=len(items) - len(todo)
+            ) as progress,
+            writer,
+        ):
+            for group in batches(loaded, _size, batch_size, waiting):
+                _extract(extractor, group, writer)
+                progress.advance(len(group))
             rate = progress.rate
+    skipped = sorted(writer.skipped)
     _report_skipped(output, skipped)
     if items and len(skipped) == len(items):
         raise InputError(
-            f"None of the {len(items)} images could be read; the first is "
-            f"{items[0].path}: {skipped[0][1]}"
+            f"None of the {len(items)} images could be used; the first is "
+            f"{items[0].path}: {dict(skipped)[items[0].name]}"
         )
     return ExtractionSummary(
-        len(todo) - len(skipped), len(items) - len(todo), skipped, rate
+        extracted=len(todo) - len(skipped),
+        empty=writer.empty,
+        reused=len(items) - len(todo),
+        skipped=skipped,
+        images_per_second=rate,
     )
 
 
-def _files(
-    config: delf_config_pb2.DelfConfig, output: pathlib.Path, item: ImageItem
-) -> list[pathlib.Path]:
+def _suffixes(
+    config: delf_config_pb2.DelfConfig, local_suffix: str
+) -> list[str]:
+    """Returns the extensions of an image's files."""
     suffixes = []
     if config.use_global_features:
         suffixes.append(GLOBAL_SUFFIX)
     if config.use_local_features:
-        suffixes.append(LOCAL_SUFFIX)
-    return [output / f"{item.name}{suffix}" for suffix in suffixes]
+        suffixes.append(local_suffix)
+    return suffixes
 
 
 def _load_ahead(
     items: Sequence[ImageItem],
-) -> Iterator[tuple[ImageItem, LoadedImage | UnreadableImageError]]:
+    extractor: Extractor,
+    ahead: int,
+    max_pixels: int,
+) -> Iterator[_Loaded]:
     """Loads images in order, a few ahead of the one that is yielded."""
 
-    def load(item: ImageItem) -> LoadedImage | UnreadableImageError:
+    def load(item: ImageItem) -> PreparedImage | UnreadableImageError:
         try:
-            return load_image(item.path, item.box)
+            image = load_image(item.path, item.box, max_pixels)
+            return extractor.prepare(image)
         except UnreadableImageError as error:
             return error
 
     pending: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(_READ_AHEAD) as pool:
+    with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
         for item in items:
             pending.append((item, pool.submit(load, item)))
-            if len(pending) > _READ_AHEAD:
+            if len(pending) > ahead:
                 ready, future = pending.popleft()
                 yield ready, future.result()
         for ready, future in pending:
             yield ready, future.result()
 
 
-def _write(
-    output: pathlib.Path, item: ImageItem, features: ImageFeatures
+def _size(loaded: _Loaded) -> tuple[int, int]:
+    """What images that go through the network together have in common."""
+    image = loaded[1]
+    readable = isinstance(image, PreparedImage)
+    return image.pixels.shape[:2] if readable else (0, 0)
+
+
+def _extract(
+    extractor: Extractor, group: Sequence[_Loaded], writer: FeatureWriter
 ) -> None:
-    if features.global_descriptor is not None:
-        write_global_descriptor(
-            output / f"{item.name}{GLOBAL_SUFFIX}", features.global_descriptor
-        )
-    if features.local is not None:
-        write_local_features(
-            output / f"{item.name}{LOCAL_SUFFIX}", features.local
-        )
+    """Extracts a group of one size."""
+    if isinstance(group[0][1], UnreadableImageError):
+        for item, error in group:
+            writer.skip(item, error)
+        return
+    try:
+        found = extractor.extract_batch([image for _, image in group])
+    except UnreadableImageError as error:
+        # Too much for the memory together, and perhaps alone.
+        if len(group) == 1:
+            writer.skip(group[0][0], error)
+        else:
+            for one in group:
+                _extract(extractor, [one], writer)
+        return
+    for (item, _), features in zip(group, found):
+        writer.write(item, features)
 
 
 def _report_skipped(
@@ -163,4 +208,4 @@ def _report_skipped(
     with atomic_write(path, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["name", "reason"])
-        writer.writerows(skipped)
+        writer.writerows((readable(name), reason) for name, reason in skipped)

@@ -26,6 +26,8 @@ _GAP = 8
 _TITLE = 36
 # Width of the strip for the bar of attention scores.
 _BAR = 100
+# Of an image in a picture: one that is longer still is drawn compressed.
+_LONGEST_ASPECT = 8
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -180,7 +182,8 @@ def _resize(
             f"shape {image.shape}."
         )
     old = np.array(image.shape[:2])
-    width = max(1, round(old[1] * height / old[0]))
+    aspect = np.clip(old[1] / old[0], 1 / _LONGEST_ASPECT, _LONGEST_ASPECT)
+    width = max(1, round(height * float(aspect)))
     shrinks = height < old[0]
     resized = cv2.resize(
         image,

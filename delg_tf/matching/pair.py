@@ -1,15 +1,19 @@
 """Two images or feature files in, their match and its picture out."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import existing_file, refuse_existing
+from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.extraction.config import load_config
 from delg_tf.extraction.feature_io import read_local_features
-from delg_tf.extraction.images import UnreadableImageError, load_image
+from delg_tf.extraction.images import (
+    LoadedImage,
+    UnreadableImageError,
+    load_image,
+)
 from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.matching.drawing import draw_matches
@@ -28,6 +32,7 @@ class PairInputs:
         model_path: takes the place of the configuration's model.
         output_image: picture to write, or None.
         overwrite: whether that file may exist.
+        max_image_pixels: larger images are refused.
     """
 
     image_paths: tuple[str | None, str | None]
@@ -36,6 +41,7 @@ class PairInputs:
     model_path: str | None = None
     output_image: str | None = None
     overwrite: bool = False
+    max_image_pixels: int = MAX_PIXELS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,7 +92,10 @@ def match_pair(inputs: PairInputs, config: MatchingConfig) -> PairMatch:
     features = _features(inputs)
     match = match_local_features(*features, config)
     if inputs.output_image:
-        pictures = [_pixels(path) for path in inputs.image_paths]
+        pictures = [
+            _load(path, inputs.max_image_pixels).pixels
+            for path in inputs.image_paths
+        ]
         draw_matches(*pictures, *features, match, inputs.output_image)
     return PairMatch(features, match)
 
@@ -128,16 +137,18 @@ def _features(inputs: PairInputs) -> tuple[LocalFeatures, LocalFeatures]:
             config.use_local_features = True
             config.use_global_features = False
             extractor = Extractor(config)
-        features.append(extractor.extract(_load(image)).local)
+        try:
+            loaded = _load(image, inputs.max_image_pixels)
+            features.append(extractor.extract(loaded).local)
+        except UnreadableImageError as error:
+            raise InputError(f"The image {image}: {error}.") from error
     return features[0], features[1]
 
 
-def _load(path: str) -> object:
+def _load(path: str, max_pixels: int) -> LoadedImage:
     try:
-        return load_image(pathlib.Path(path))
+        return load_image(path, max_pixels=max_pixels)
     except UnreadableImageError as error:
-        raise InputError(f"The image {path} cannot be read: {error}") from error
-
-
-def _pixels(path: str) -> np.ndarray:
-    return _load(path).pixels
+        raise InputError(
+            f"The image {path} cannot be used: {error}."
+        ) from error

@@ -52,6 +52,77 @@ class ReceptiveField:
         return start + (self.size - 1) / 2
 
 
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """What one layer sees along an axis.
+
+    Attributes:
+        extent: its window in cells.
+        stride: cells between neighbouring windows.
+        padding: "same", "valid", or so many cells before and after.
+    """
+
+    extent: int
+    stride: int
+    padding: str | tuple[int, int]
+
+    def to_list(self) -> list:
+        """Returns the fields as JSON has them."""
+        fixed = isinstance(self.padding, str)
+        padding = self.padding if fixed else list(self.padding)
+        return [self.extent, self.stride, padding]
+
+    @classmethod
+    def from_list(cls, values: list) -> "Window":
+        """Builds a window from `to_list`'s values."""
+        extent, stride, padding = values
+        fixed = isinstance(padding, str)
+        return cls(extent, stride, padding if fixed else tuple(padding))
+
+
+def windows(network: keras.Model, output: str, axis: int = 0) -> list[Window]:
+    """The layers that a cell sees through, from the image to one output.
+
+    Where branches meet, the one that sees most is followed; it has the same
+    centre as the others, which `receptive_field` checks.
+
+    Args:
+        network: as for `receptive_field`.
+        output: key of the output.
+        axis: 0 for height, 1 for width.
+
+    Returns:
+        Windows in order; `through_windows` goes through them without the
+        network.
+    """
+    chains: dict[int, list[Window]] = {id(network.input): []}
+
+    def chain_of(tensor: Any) -> list[Window]:
+        if id(tensor) not in chains:
+            history = tensor.node
+            inputs = [chain_of(x) for x in history.keras_inputs]
+            largest = max(inputs, key=lambda c: through_windows(c, 1).size)
+            window = _window_of(history.layer, axis)
+            chains[id(tensor)] = largest + ([window] if window else [])
+        return chains[id(tensor)]
+
+    return chain_of(network.output[output])
+
+
+def through_windows(chain: list[Window], length: Integer) -> ReceptiveField:
+    """The receptive field behind a chain of windows.
+
+    Args:
+        chain: as `windows` returns it.
+        length: the image's height or width in pixels; an int, or a scalar
+            int32 tensor.
+    """
+    field = ReceptiveField(1, 1, 0, length)
+    for window in chain:
+        field = _slide(field, window)
+    return field
+
+
 def receptive_field(
     network: keras.Model, output: str, length: Integer, axis: int = 0
 ) -> ReceptiveField:
@@ -90,62 +161,76 @@ def receptive_field(
     return field_of(network.output[output])
 
 
+def layer_cells(
+    network: keras.Model, length: int, axis: int = 0
+) -> dict[str, int]:
+    """Cells that each layer of a network gives along an axis.
+
+    Args:
+        network: as for `receptive_field`.
+        length: cells of its input.
+        axis: 0 for height, 1 for width.
+
+    Returns:
+        By the layer's name.
+    """
+    fields = {id(network.input): ReceptiveField(1, 1, 0, length)}
+    cells = {}
+    # Functional models keep their layers in the order of computation.
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        inputs = [fields[id(x)] for x in layer.inbound_nodes[0].keras_inputs]
+        field = _through(layer, inputs, axis)
+        fields[id(layer.output)] = field
+        cells[layer.name] = field.cells
+    return cells
+
+
 def _through(
     layer: keras.layers.Layer, inputs: list[ReceptiveField], axis: int
 ) -> ReceptiveField:
     """Receptive field behind `layer`, from those before it."""
-    field = inputs[0]
-    if isinstance(layer, keras.layers.Conv2D):
-        return _window(
-            field,
-            layer.kernel_size[axis],
-            layer.strides[axis],
-            layer.padding,
-            layer.dilation_rate[axis],
-        )
-    if isinstance(layer, keras.layers.MaxPooling2D):
-        return _window(
-            field, layer.pool_size[axis], layer.strides[axis], layer.padding
-        )
-    if isinstance(layer, keras.layers.ZeroPadding2D):
-        before, after = layer.padding[axis]
-        return dataclasses.replace(
-            field,
-            start=field.start - before * field.stride,
-            cells=field.cells + before + after,
-        )
     if isinstance(layer, keras.layers.Add):
         return _union(inputs)
+    window = _window_of(layer, axis)
+    return inputs[0] if window is None else _slide(inputs[0], window)
+
+
+def _window_of(layer: keras.layers.Layer, axis: int) -> Window | None:
+    """The window of a layer; None if it works on each cell alone."""
+    if isinstance(layer, keras.layers.Conv2D):
+        extent = (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
+        return Window(extent, layer.strides[axis], layer.padding)
+    if isinstance(layer, keras.layers.MaxPooling2D):
+        return Window(layer.pool_size[axis], layer.strides[axis], layer.padding)
+    if isinstance(layer, keras.layers.ZeroPadding2D):
+        return Window(1, 1, tuple(layer.padding[axis]))
     cell_wise = (
+        keras.layers.Add,
         keras.layers.BatchNormalization,
         keras.layers.ReLU,
         keras.layers.Activation,
         InputNormalisation,
     )
     if isinstance(layer, cell_wise):
-        return field
+        return None
     raise ValueError(
         f"The receptive field behind a {type(layer).__name__} layer "
         f"({layer.name}) is not known."
     )
 
 
-def _window(
-    field: ReceptiveField,
-    kernel: int,
-    stride: int,
-    padding: str,
-    dilation: int = 1,
-) -> ReceptiveField:
+def _slide(field: ReceptiveField, window: Window) -> ReceptiveField:
     """Receptive field behind a sliding window."""
-    extent = (kernel - 1) * dilation + 1
-    if padding == "same":
+    extent, stride = window.extent, window.stride
+    if window.padding == "same":
         cells = (field.cells + stride - 1) // stride
         total = _maximum((cells - 1) * stride + extent - field.cells, 0)
         before = total // 2
     else:
-        cells = (field.cells - extent) // stride + 1
-        before = 0
+        before, after = (0, 0) if window.padding == "valid" else window.padding
+        cells = (field.cells + before + after - extent) // stride + 1
     return ReceptiveField(
         size=field.size + (extent - 1) * field.stride,
         stride=field.stride * stride,

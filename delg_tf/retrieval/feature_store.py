@@ -91,7 +91,9 @@ class FeatureStore:
             names: the images, at least one.
 
         Returns:
-            float32 [N, D], L2-normalised, in the order of the names.
+            float32 [N, D], in the order of the names: L2-normalised, or zeros
+            for an image whose descriptor is empty because it is too small for
+            one. D is 0 if all are.
 
         Raises:
             InputError: files are missing or damaged, differ in dimension, or
@@ -100,16 +102,18 @@ class FeatureStore:
         if not names:
             raise ValueError("`names` must not be empty. Received: none.")
         _require(names, self.global_path, self.directory, GLOBAL_SUFFIX)
-        descriptors, problems = None, []
+        descriptors = np.zeros((len(names), 0), np.float32)
+        problems = []
         with Progress(len(names), "Reading descriptors", "file") as progress:
             for row, name in enumerate(names):
                 try:
                     descriptor = self._read_global(name)
-                    if descriptors is None:
+                    if descriptor.size and not descriptors.size:
                         shape = (len(names), descriptor.size)
                         descriptors = np.zeros(shape, np.float32)
                     self._check_dimension(name, descriptor, descriptors)
-                    descriptors[row] = descriptor
+                    if descriptor.size:
+                        descriptors[row] = descriptor
                 except InputError as error:
                     problems.append(str(error))
                 progress.advance()
@@ -121,7 +125,7 @@ class FeatureStore:
         path = self.global_path(name)
         descriptor = feature_io.read_global_descriptor(path)
         norm = float(np.linalg.norm(descriptor))
-        if not abs(norm - 1.0) <= NORM_TOLERANCE:
+        if descriptor.size and not abs(norm - 1.0) <= NORM_TOLERANCE:
             raise InputError(
                 f"{path}: the descriptor is not L2-normalised (norm {norm:g})."
             )
@@ -130,7 +134,7 @@ class FeatureStore:
     def _check_dimension(
         self, name: str, descriptor: np.ndarray, others: np.ndarray
     ) -> None:
-        if descriptor.size != others.shape[1]:
+        if descriptor.size not in (0, others.shape[1]):
             raise InputError(
                 f"{self.global_path(name)}: the descriptor has "
                 f"{descriptor.size} dimensions, others have "

@@ -22,11 +22,15 @@ FORMAT = "delg_tf.global_index"
 VERSION = 1
 # Float32 descriptors are normalised only so far.
 NORM_TOLERANCE = 1e-3
+# Of an image without a descriptor to any other: no cosine is less.
+LEAST_SIMILARITY = -1.0
 
 _MANIFEST = "manifest.json"
 _NAMES = "names.txt"
 _DESCRIPTORS = "descriptors.faiss"
 _REBUILD = "Build the index again."
+# Names of files need not be valid UTF-8.
+_NAME_ERRORS = "surrogateescape"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Manifest:
         count: number of images.
         features_dir: where the images' feature files were, or "".
         names_sha256: SHA-256 of `names.txt`.
+        empty_ids: ids of the images without a descriptor, ascending.
     """
 
     format: str
@@ -50,6 +55,7 @@ class Manifest:
     count: int
     features_dir: str
     names_sha256: str
+    empty_ids: Sequence[int] = ()
 
 
 class GlobalIndex:
@@ -57,14 +63,23 @@ class GlobalIndex:
 
     Similarity is the inner product, which is the cosine, because descriptors
     are L2-normalised. The search is exact.
+
+    Images that are too small to have a descriptor keep their ids, and come
+    last in every list.
     """
 
     def __init__(
-        self, names: Sequence[str], flat: faiss.IndexFlat, features_dir: str
+        self,
+        names: Sequence[str],
+        flat: faiss.IndexFlat,
+        features_dir: str,
+        empty_ids: np.ndarray,
     ):
         """Takes a filled FAISS index; callers use `build` or `load`."""
         self.names = tuple(names)
         self.features_dir = str(features_dir)
+        # int64 [E], of images whose row in FAISS is zeros.
+        self.empty_ids = empty_ids
         self._flat = flat
 
     @classmethod
@@ -79,7 +94,8 @@ class GlobalIndex:
         Args:
             names: distinct names of the images; an image's id is its
                 position here.
-            descriptors: float32 [N, D], L2-normalised.
+            descriptors: float32 [N, D], L2-normalised; zeros where an image
+                has none.
             features_dir: where the images' feature files are, for later.
 
         Raises:
@@ -95,7 +111,8 @@ class GlobalIndex:
             )
         flat = faiss.IndexFlatIP(descriptors.shape[1])
         flat.add(descriptors)
-        return cls(names, flat, str(features_dir))
+        empty_ids = np.flatnonzero(~descriptors.any(axis=1))
+        return cls(names, flat, str(features_dir), empty_ids)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -111,12 +128,14 @@ class GlobalIndex:
         """Finds the most similar images of each query.
 
         Args:
-            queries: float32 [Q, D], L2-normalised.
+            queries: float32 [Q, D], L2-normalised; zeros for one without a
+                descriptor.
             k: number of images for each query, from 1 to the index size.
 
         Returns:
             ids: int64 [Q, k], most similar first, equal ones by id.
-            similarities: float32 [Q, k], in the same order.
+            similarities: float32 [Q, k], in the same order; -1 if one of the
+                two images has no descriptor.
 
         Raises:
             ValueError: shapes do not fit, or `k` is out of range.
@@ -127,21 +146,32 @@ class GlobalIndex:
                 f"`k` must be between 1 and the index size, {len(self)}. "
                 f"Received: {k}"
             )
+        ids = np.tile(np.arange(k), (len(queries), 1))
+        similarities = np.full(ids.shape, LEAST_SIMILARITY, np.float32)
+        known = queries.any(axis=1)
+        if known.any():
+            ids[known], similarities[known] = self._search(queries[known], k)
+        return ids, similarities
+
+    def _search(
+        self, queries: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Does what `search` does for queries that have a descriptor."""
         # FAISS keeps any of several equal images at the cut; the order asks
         # for those with the lowest ids. So look deeper until the cut is past
         # the last equal one.
-        depth = min(k + 1, len(self))
+        depth = min(k + 1 + len(self.empty_ids), len(self))
         while True:
             similarities, ids = self._flat.search(queries, depth)
-            tied = similarities[:, depth - 1] == similarities[:, k - 1]
-            if depth == len(self) or not np.any(tied):
-                break
+            cut = similarities[:, -1:].copy()
+            if len(self.empty_ids):
+                empty = np.isin(ids, self.empty_ids)
+                similarities[empty] = LEAST_SIMILARITY
+            order = np.lexsort((ids, -similarities), axis=1)[:, :k]
+            similarities = np.take_along_axis(similarities, order, axis=1)
+            if depth == len(self) or np.all(similarities[:, -1:] > cut):
+                return np.take_along_axis(ids, order, axis=1), similarities
             depth = min(2 * depth, len(self))
-        order = np.lexsort((ids, -similarities), axis=1)[:, :k]
-        return (
-            np.take_along_axis(ids, order, axis=1),
-            np.take_along_axis(similarities, order, axis=1),
-        )
 
     def save(self, directory: PathLike, overwrite: bool = False) -> None:
         """Writes the index as a folder, whole or not at all.
@@ -154,7 +184,9 @@ class GlobalIndex:
             InputError: the folder exists and may not be replaced.
         """
         with atomic_directory(directory, _MANIFEST, overwrite) as folder:
-            names = "".join(f"{name}\n" for name in self.names).encode()
+            names = "".join(f"{name}\n" for name in self.names).encode(
+                errors=_NAME_ERRORS
+            )
             (folder / _NAMES).write_bytes(names)
             faiss.write_index(self._flat, str(folder / _DESCRIPTORS))
             manifest = Manifest(
@@ -165,6 +197,7 @@ class GlobalIndex:
                 count=len(self),
                 features_dir=self.features_dir,
                 names_sha256=hashlib.sha256(names).hexdigest(),
+                empty_ids=self.empty_ids.tolist(),
             )
             write_json(folder / _MANIFEST, dataclasses.asdict(manifest))
 
@@ -192,7 +225,8 @@ class GlobalIndex:
             raise InputError(
                 f"{path} is not what its manifest says. {_REBUILD}"
             )
-        return cls(names, flat, manifest.features_dir)
+        empty_ids = np.array(manifest.empty_ids, np.int64)
+        return cls(names, flat, manifest.features_dir, empty_ids)
 
 
 def check_descriptors(
@@ -202,7 +236,8 @@ def check_descriptors(
 
     Args:
         what: name of the argument, for the message.
-        descriptors: float [N, D], N and D at least 1, L2-normalised.
+        descriptors: float [N, D], N and D at least 1; each row L2-normalised,
+            or zeros for an image without a descriptor.
         dimension: D, if known.
 
     Returns:
@@ -223,7 +258,8 @@ def check_descriptors(
         )
     norms = np.sqrt(np.einsum("nd,nd->n", descriptors, descriptors))
     # Written so that a NaN fails too.
-    bad = np.flatnonzero(~(np.abs(norms - 1.0) <= NORM_TOLERANCE))
+    unit = np.abs(norms - 1.0) <= NORM_TOLERANCE
+    bad = np.flatnonzero(~(unit | (norms == 0)))
     if bad.size:
         raise ValueError(
             f"`{what}` must be L2-normalised. Received: row {bad[0]} with "
@@ -239,7 +275,7 @@ def _check_names(names: Sequence[str]) -> None:
         if not name or len(name.splitlines()) != 1 or name != name.strip():
             raise InputError(
                 f"{name!r} cannot be the name of an image: names are single "
-                "lines without blanks around."
+                "lines without blanks around. Rename its feature files."
             )
 
 
@@ -253,13 +289,21 @@ def _read_manifest(path: pathlib.Path) -> Manifest:
             f"package reads version {VERSION}. {_REBUILD}"
         )
     try:
-        return Manifest(**content)
-    except TypeError as error:
+        manifest = Manifest(**content)
+        ids = np.array(manifest.empty_ids)
+        if ids.size and (
+            ids.dtype.kind != "i"
+            or ids.min() < 0
+            or ids.max() >= manifest.count
+        ):
+            raise ValueError("`empty_ids` are no ids of images")
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}. {_REBUILD}") from error
+    return manifest
 
 
 def _read_names(path: pathlib.Path, manifest: Manifest) -> list[str]:
     content = existing_file(path).read_bytes()
     if hashlib.sha256(content).hexdigest() != manifest.names_sha256:
         raise InputError(f"{path} is not what its manifest says. {_REBUILD}")
-    return content.decode().splitlines()
+    return content.decode(errors=_NAME_ERRORS).splitlines()

@@ -4,6 +4,7 @@ import collections
 from collections.abc import Sequence
 
 import numpy as np
+from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.progress import Progress
@@ -21,19 +22,29 @@ def index_features(
 ) -> GlobalIndex:
     """Builds an index of the global descriptors in a folder.
 
+    Images whose descriptor is empty, being too small for one, take part; they
+    come last in every list.
+
     Args:
         store: the feature files.
         names: the images, in the order of their ids; None for all that have
             a global descriptor, by name.
 
     Raises:
-        InputError: files are missing or damaged, or a name comes twice.
+        InputError: files are missing or damaged, or a name comes twice; or
+            all descriptors are empty.
     """
     names = store.list_names() if names is None else names
     _require_distinct("index images", names)
-    return GlobalIndex.build(
-        names, store.global_descriptors(names), store.directory.absolute()
-    )
+    descriptors = store.global_descriptors(names)
+    if not descriptors.size:
+        raise InputError(
+            f"All {len(names)} global descriptors in {store.directory} are "
+            "empty: the images are too small. Extract larger ones, or with a "
+            "larger `min_image_size`."
+        )
+    _warn_of_empty("index images", names, descriptors)
+    return GlobalIndex.build(names, descriptors, store.directory.absolute())
 
 
 def search_features(
@@ -43,6 +54,9 @@ def search_features(
     num_results: int | None = None,
 ) -> SearchResults:
     """Searches the index for the global descriptors in a folder.
+
+    A query whose descriptor is empty, being too small for one, gets the index
+    images in the order of their ids, with similarities of -1.
 
     Args:
         index: the images to search.
@@ -61,6 +75,9 @@ def search_features(
             f"{len(index)} images."
         )
     descriptors = store.global_descriptors(names)
+    _warn_of_empty("queries", names, descriptors)
+    if not descriptors.size:
+        descriptors = np.zeros((len(names), index.dimension), np.float32)
     if descriptors.shape[1] != index.dimension:
         raise InputError(
             f"The descriptors in {store.directory} have "
@@ -81,7 +98,8 @@ def search(
     Args:
         index: the images to search.
         query_names: names of the queries.
-        query_descriptors: float32 [Q, D], L2-normalised.
+        query_descriptors: float32 [Q, D], L2-normalised; zeros for a query
+            without a descriptor.
         num_results: length of each list; None for the whole index, as the
             evaluation needs it.
 
@@ -116,6 +134,21 @@ def search(
         ranks=ranks,
         similarities=similarities,
     )
+
+
+def _warn_of_empty(
+    what: str, names: Sequence[str], descriptors: np.ndarray
+) -> None:
+    empty = np.flatnonzero(~descriptors.any(axis=1))
+    if len(empty):
+        logging.warning(
+            "%d of %d %s have no descriptor, as they are too small; the first "
+            "is %s.",
+            len(empty),
+            len(names),
+            what,
+            names[empty[0]],
+        )
 
 
 def _require_distinct(what: str, names: Sequence[str]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
-from PIL import Image, ImageOps
+from PIL import Image
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_directory
+from delg_tf.data.decoder import EXTENSIONS, UnreadableImageError, read_image
 
 GROUPS = ("train", "validation", "held_out")
 
@@ -49,7 +50,6 @@ _BUILT_IN: Mapping[str, tuple[str, ...]] = {
         "sklearn/china.jpg",
     ),
 }
-_EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 _MAX_SIDE = 1024
 _MIN_SIDE = 128
 
@@ -114,13 +114,13 @@ def _load_folder(directory: pathlib.Path) -> list[Photograph]:
     paths = sorted(
         path
         for path in directory.rglob("*")
-        if path.suffix.lower() in _EXTENSIONS
+        if path.suffix.lower() in EXTENSIONS
     )
     for path in paths:
         name = f"own/{path.relative_to(directory).as_posix()}"
         try:
             pixels = _read(path)
-        except Exception as error:  # Pillow raises nearly anything.
+        except UnreadableImageError as error:
             logging.warning("Skipped %s: %s", path, error)
             continue
         photographs.append(Photograph(name, pixels))
@@ -131,12 +131,11 @@ def _load_folder(directory: pathlib.Path) -> list[Photograph]:
 
 def _read(path: pathlib.Path) -> np.ndarray:
     """Reads a photograph as RGB, its longer side 1024 pixels at most."""
-    with Image.open(path) as image:
-        image.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
-        upright = ImageOps.exif_transpose(image)
-        pixels = np.asarray(upright.convert("RGB"))
+    image = read_image(path).image
+    image.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image)
     if min(pixels.shape[:2]) < _MIN_SIDE:
-        raise ValueError(
+        raise UnreadableImageError(
             f"its sides must be {_MIN_SIDE} pixels at least, they are "
             f"{pixels.shape[1]} x {pixels.shape[0]}"
         )

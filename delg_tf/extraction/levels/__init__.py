@@ -1,0 +1,1 @@
+"""Programs that run a network on levels of the pyramid."""

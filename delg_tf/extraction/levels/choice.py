@@ -1,0 +1,77 @@
+"""Which runtime and precision are used."""
+
+import importlib.util
+import pathlib
+
+import tensorflow as tf
+from absl import logging
+
+from delg_tf.common.errors import InputError
+from delg_tf.extraction.levels.base import (
+    PRECISIONS,
+    RUNTIMES,
+    LevelRuntime,
+)
+
+
+def make_runtime(
+    path: pathlib.Path, runtime: str = "auto", precision: str = "auto"
+) -> LevelRuntime:
+    """Loads an export into a runtime, and says in the log into which.
+
+    "auto" is the fastest that is safe on this machine: TensorFlow in float32
+    where there is a GPU; else OpenVINO if it is installed, in bfloat16 if the
+    processor has it in hardware (descriptors then keep a cosine of 0.9999 to
+    those in float32), in float32 if not.
+
+    Args:
+        path: folder of the SavedModel.
+        runtime: one of `RUNTIMES`.
+        precision: one of `PRECISIONS`.
+
+    Raises:
+        InputError: the runtime is unknown or not installed, or the model
+            cannot be loaded.
+    """
+    for name, value, allowed in (
+        ("runtime", runtime, RUNTIMES),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in allowed:
+            raise InputError(
+                f"--{name} must be one of {allowed}. Received: {value!r}"
+            )
+    if precision == "int8" and runtime != "tensorflow":
+        runtime = "openvino"
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    if runtime == "auto":
+        gpu = bool(tf.config.list_physical_devices("GPU"))
+        runtime = "openvino" if has_openvino and not gpu else "tensorflow"
+    if runtime == "openvino" and not has_openvino:
+        raise InputError(
+            "--runtime=openvino needs OpenVINO: pip install openvino."
+        )
+    made = _openvino if runtime == "openvino" else _tensorflow
+    chosen = made(path, precision)
+    logging.info("Runtime: %s, %s.", chosen.name, chosen.precision)
+    return chosen
+
+
+def _openvino(path: pathlib.Path, precision: str) -> LevelRuntime:
+    from delg_tf.extraction.levels.openvino import (
+        OpenVinoRuntime,
+        cpu_has_bfloat16,
+    )
+
+    if precision == "auto":
+        precision = "bfloat16" if cpu_has_bfloat16() else "float32"
+    return OpenVinoRuntime(path, precision)
+
+
+def _tensorflow(path: pathlib.Path, precision: str) -> LevelRuntime:
+    from delg_tf.extraction.levels.tensorflow import TensorFlowRuntime
+
+    if precision == "int8":
+        raise InputError("--precision=int8 needs --runtime=openvino.")
+    precision = "float32" if precision == "auto" else precision
+    return TensorFlowRuntime(path, precision)

@@ -1,0 +1,1 @@
+"""How an exported model is run, behind one interface."""

@@ -1,0 +1,1 @@
+"""How long extraction takes on this machine, and what its features weigh."""
