@@ -16,7 +16,6 @@ from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.fidelity import compare
 from delg_tf.extraction.image_list import images_in_folder
 from delg_tf.extraction.images import load_image
-from delg_tf.extraction.levels.choice import make_runtime
 from delg_tf.extraction.quantise import quantise_export
 from delg_tf.extraction.runtimes.base import GLOBAL_OUTPUTS, LOCAL_OUTPUTS
 from delg_tf.extraction.runtimes.levels import LevelsModel
@@ -144,9 +143,9 @@ def test_bfloat16_keeps_the_descriptors(exported):
 
 def test_what_cannot_be_run_is_refused(exported, tmp_path):
     with pytest.raises(InputError, match="--runtime must be one of"):
-        make_runtime(exported / "exact", "caffe")
+        load_model(exported / "exact", True, ALL, "caffe")
     with pytest.raises(InputError, match="--precision must be one of"):
-        make_runtime(exported / "exact", "auto", "int3")
+        load_model(exported / "exact", True, ALL, "auto", "int3")
 
     class Old(tf.Module):
         @tf.function(input_signature=[

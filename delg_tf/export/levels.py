@@ -5,6 +5,7 @@ a program can run the pyramid by itself: resize many images at a time, leave
 conv5 out where no global descriptor is wanted, and use another runtime.
 """
 
+import functools
 import types
 
 import tensorflow as tf
@@ -13,6 +14,30 @@ from delg_tf.data.augmentation import normalise
 
 LEVELS = tf.TensorSpec([None, None, None, 3], tf.float32, "levels")
 LOCAL, GLOBAL, BOTH = "level_local", "level_global", "level_both"
+
+
+def local_outputs(
+    layers: types.SimpleNamespace, blocks: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """Scores `[B, h, w]` and raw descriptors `[B, h, w, D]`, float32."""
+    block3 = blocks["block3"]
+    scores = layers.attention(block3, training=False)
+    descriptors = block3
+    if hasattr(layers, "encoder"):
+        descriptors = layers.encoder(block3)
+    return {
+        "scores": tf.cast(scores[..., 0], tf.float32),
+        "descriptors": tf.cast(descriptors, tf.float32),
+    }
+
+
+def global_outputs(
+    layers: types.SimpleNamespace, blocks: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """Raw global descriptors `[B, G]`, float32."""
+    block4 = layers.conv5(blocks["conv5_input"], training=False)
+    vectors = layers.whitening(layers.pooling(block4))
+    return {"global_descriptors": tf.cast(vectors, tf.float32)}
 
 
 def level_functions(
@@ -33,24 +58,8 @@ def level_functions(
         "level_both" all; float32, nothing normalised.
     """
 
-    def local(blocks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        block3 = blocks["block3"]
-        scores = layers.attention(block3, training=False)
-        descriptors = block3
-        if hasattr(layers, "encoder"):
-            descriptors = layers.encoder(block3)
-        return {
-            "scores": tf.cast(scores[..., 0], tf.float32),
-            "descriptors": tf.cast(descriptors, tf.float32),
-        }
-
-    def whole(blocks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        block4 = layers.conv5(blocks["conv5_input"], training=False)
-        vectors = layers.whitening(layers.pooling(block4))
-        return {"global_descriptors": tf.cast(vectors, tf.float32)}
-
     def both(blocks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return local(blocks) | whole(blocks)
+        return local_outputs(layers, blocks) | global_outputs(layers, blocks)
 
     def function(heads: object) -> tf.types.experimental.GenericFunction:
         @tf.function(input_signature=[LEVELS])
@@ -61,9 +70,9 @@ def level_functions(
 
     functions = {}
     if with_local:
-        functions[LOCAL] = function(local)
+        functions[LOCAL] = function(functools.partial(local_outputs, layers))
     if with_global:
-        functions[GLOBAL] = function(whole)
+        functions[GLOBAL] = function(functools.partial(global_outputs, layers))
     if with_local and with_global:
         functions[BOTH] = function(both)
     return functions

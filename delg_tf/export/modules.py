@@ -10,7 +10,11 @@ import types
 import tensorflow as tf
 
 from delg_tf.data.augmentation import normalise
-from delg_tf.export.levels import level_functions
+from delg_tf.export.levels import (
+    global_outputs,
+    level_functions,
+    local_outputs,
+)
 from delg_tf.export.pyramid import cell_boxes, level_size, smallest_level
 from delg_tf.export.selection import select_features
 from delg_tf.models.delg import Delg
@@ -72,12 +76,6 @@ class _Exported(tf.Module):
         level = tf.image.resize(image, size, method="bilinear")
         return self._layers.trunk(level[tf.newaxis], training=False), size
 
-    def _global(self, blocks: dict[str, tf.Tensor]) -> tf.Tensor:
-        """The raw global descriptor [1, D]."""
-        layers = self._layers
-        block4 = layers.conv5(blocks["conv5_input"], training=False)
-        return layers.whitening(layers.pooling(block4))
-
     def _local(
         self,
         blocks: dict[str, tf.Tensor],
@@ -87,23 +85,23 @@ class _Exported(tf.Module):
         threshold: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Boxes, descriptors, scales and scores of a level's features."""
-        layers = self._layers
-        block3 = blocks["block3"]
-        scores = tf.reshape(layers.attention(block3, training=False), [-1])
+        outputs = local_outputs(self._layers, blocks)
+        scores = tf.reshape(outputs["scores"], [-1])
         kept = tf.where(scores >= threshold)[:, 0]
-        descriptors = block3
-        if hasattr(layers, "encoder"):
-            descriptors = layers.encoder(block3)
-        descriptors = tf.reshape(descriptors, [-1, self._depth])
+        descriptors = tf.reshape(outputs["descriptors"], [-1, self._depth])
         boxes = cell_boxes(
-            layers.trunk, tf.shape(image)[:2], level, scale, self._exact
+            self._layers.trunk,
+            tf.shape(image)[:2],
+            level,
+            scale,
+            self._exact,
         )
         boxes = tf.gather(tf.reshape(boxes, [-1, 4]), kept)
         # Stored as 1 / scale: pixels of the image for one of the level.
         scales = tf.fill([tf.shape(kept)[0]], 1.0 / scale)
         return (
             boxes,
-            tf.cast(tf.gather(descriptors, kept), tf.float32),
+            tf.gather(descriptors, kept),
             scales,
             tf.gather(scores, kept),
         )
@@ -143,7 +141,9 @@ class _Exported(tf.Module):
             if self._dim:
                 vector = tf.cond(
                     tf.reduce_any(global_indices == index),
-                    lambda: self._global(blocks),
+                    lambda: global_outputs(self._layers, blocks)[
+                        "global_descriptors"
+                    ],
                     lambda: tf.zeros([1, self._dim]),
                 )
                 vectors = tf.concat([vectors, vector], 0)

@@ -1,20 +1,24 @@
 """int8 copies of an export, calibrated and judged on the user's images."""
 
 import dataclasses
-import functools
 import importlib.util
+import itertools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import write_json
-from delg_tf.extraction.extractor import Extractor
+from delg_tf.common.progress import Progress
+from delg_tf.extraction.extractor import Extractor, PreparedImage
 from delg_tf.extraction.fidelity import Fidelity, compare
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import UnreadableImageError, load_image
+from delg_tf.extraction.levels.frozen import levels_of
 from delg_tf.extraction.levels.quantised import FOLDER
+from delg_tf.extraction.runtimes.load import load_saved_model
 from delg_tf.protos import delf_config_pb2
 
 FIDELITY_FILE = "fidelity.json"
@@ -50,43 +54,44 @@ def quantise_export(
         raise InputError("int8 needs NNCF: pip install 'delg-tf[int8]'.")
     from delg_tf.extraction.levels.quantisation import quantise
 
-    exact = Extractor(config, "openvino", "float32")
-    order = np.random.default_rng(seed).permutation(len(items))
-    chosen = _readable([items[i] for i in order], calibration + compared)
-    if not chosen:
-        raise InputError(f"None of the {len(items)} images can be read.")
-
-    def prepared(item: ImageItem):
-        return exact.prepare(load_image(item.path, item.box))
-
     model = pathlib.Path(config.model_path)
+    exact = Extractor(config, "openvino", "float32")
+    if exact.metadata is None:
+        raise InputError(f"{model} is no export of delg-tf.")
+    order = np.random.default_rng(seed).permutation(len(items))
+    images = list(
+        itertools.islice(
+            _readable(exact, [items[i] for i in order]), calibration + compared
+        )
+    )
+    if not images:
+        raise InputError(f"None of the {len(items)} images can be read.")
+    # Kept alive for its functions.
+    loaded = load_saved_model(model)
     quantise(
         model,
-        [
-            functools.partial(lambda item: prepared(item).pixels, item)
-            for item in chosen[:calibration]
-        ],
+        levels_of(loaded),
+        [image.pixels for image in images[:calibration]],
         list(config.image_scales),
+        exact.metadata.smallest_level,
         overwrite,
     )
-    others = chosen[calibration:] or chosen[:compared]
     fidelity = compare(
         exact,
         Extractor(config, "openvino", "int8"),
-        [prepared(item) for item in others],
+        images[calibration:] or images[:compared],
     )
     write_json(model / FOLDER / FIDELITY_FILE, dataclasses.asdict(fidelity))
     return fidelity
 
 
-def _readable(items: Sequence[ImageItem], number: int) -> list[ImageItem]:
-    found = []
-    for item in items:
-        if len(found) == number:
-            break
-        try:
-            load_image(item.path, item.box)
-        except UnreadableImageError:
-            continue
-        found.append(item)
-    return found
+def _readable(
+    extractor: Extractor, items: Sequence[ImageItem]
+) -> Iterator[PreparedImage]:
+    with Progress(len(items), "Images", "image") as progress:
+        for item in items:
+            progress.advance()
+            try:
+                yield extractor.prepare(load_image(item.path, item.box))
+            except UnreadableImageError as error:
+                logging.warning("Skipped %s: %s", item.path, error)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -15,7 +16,10 @@ from delg_tf.extraction.levels.base import (
 
 
 def make_runtime(
-    path: pathlib.Path, runtime: str = "auto", precision: str = "auto"
+    loaded: Any,
+    path: pathlib.Path,
+    runtime: str = "auto",
+    precision: str = "auto",
 ) -> LevelRuntime:
     """Loads an export into a runtime, and says in the log into which.
 
@@ -25,13 +29,13 @@ def make_runtime(
     those in float32), in float32 if not.
 
     Args:
-        path: folder of the SavedModel.
+        loaded: what `tf.saved_model.load` gave for an export.
+        path: its folder.
         runtime: one of `RUNTIMES`.
         precision: one of `PRECISIONS`.
 
     Raises:
-        InputError: the runtime is unknown or not installed, or the model
-            cannot be loaded.
+        InputError: the runtime or the precision is unknown, or not there.
     """
     for name, value, allowed in (
         ("runtime", runtime, RUNTIMES),
@@ -51,13 +55,15 @@ def make_runtime(
         raise InputError(
             "--runtime=openvino needs OpenVINO: pip install openvino."
         )
-    made = _openvino if runtime == "openvino" else _tensorflow
-    chosen = made(path, precision)
+    if runtime == "openvino":
+        chosen = _openvino(loaded, path, precision)
+    else:
+        chosen = _tensorflow(loaded, precision)
     logging.info("Runtime: %s, %s.", chosen.name, chosen.precision)
     return chosen
 
 
-def _openvino(path: pathlib.Path, precision: str) -> LevelRuntime:
+def _openvino(loaded: Any, path: pathlib.Path, precision: str) -> LevelRuntime:
     from delg_tf.extraction.levels.openvino import (
         OpenVinoRuntime,
         cpu_has_bfloat16,
@@ -65,13 +71,13 @@ def _openvino(path: pathlib.Path, precision: str) -> LevelRuntime:
 
     if precision == "auto":
         precision = "bfloat16" if cpu_has_bfloat16() else "float32"
-    return OpenVinoRuntime(path, precision)
+    return OpenVinoRuntime(loaded, path, precision)
 
 
-def _tensorflow(path: pathlib.Path, precision: str) -> LevelRuntime:
+def _tensorflow(loaded: Any, precision: str) -> LevelRuntime:
     from delg_tf.extraction.levels.tensorflow import TensorFlowRuntime
 
     if precision == "int8":
         raise InputError("--precision=int8 needs --runtime=openvino.")
     precision = "float32" if precision == "auto" else precision
-    return TensorFlowRuntime(path, precision)
+    return TensorFlowRuntime(loaded, precision)

@@ -1,13 +1,12 @@
 """Level functions of a SavedModel, with their weights as constants."""
 
-import pathlib
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
 
-from delg_tf.common.errors import InputError
 from delg_tf.export.levels import BOTH, GLOBAL, LOCAL
 
 Functions = dict[str, tf.types.experimental.ConcreteFunction]
@@ -25,34 +24,22 @@ def level_signature(with_local: bool, with_global: bool) -> str:
     return names[with_local, with_global]
 
 
-def load_levels(path: pathlib.Path) -> Functions:
-    """Loads the level functions of an export.
+def levels_of(loaded: Any) -> Functions:
+    """The level functions of an export.
 
     Args:
-        path: folder of the SavedModel.
+        loaded: what `tf.saved_model.load` gave; to be kept alive as long as
+            the functions, which do not own their variables.
 
     Returns:
         By name; empty for models that have none (the official ones, and
         exports of earlier versions).
-
-    Raises:
-        InputError: the model cannot be loaded.
     """
-    try:
-        model = tf.saved_model.load(str(path))
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        raise InputError(
-            f"The model {path} cannot be loaded: {error}"
-        ) from error
-    found = {
-        name: model.signatures[name]
+    return {
+        name: loaded.signatures[name]
         for name in (LOCAL, GLOBAL, BOTH)
-        if name in model.signatures
+        if name in loaded.signatures
     }
-    for function in found.values():
-        # A signature alone does not own its variables.
-        function.model = model
-    return found
 
 
 def freeze(

@@ -1,6 +1,7 @@
 """OpenVINO: the fastest on CPUs of x86 and Arm."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import openvino
@@ -11,7 +12,7 @@ from delg_tf.extraction.levels.frozen import (
     depths,
     freeze,
     level_signature,
-    load_levels,
+    levels_of,
 )
 from delg_tf.extraction.levels.quantised import quantised_path
 
@@ -29,23 +30,25 @@ class OpenVinoRuntime(LevelRuntime):
     """Runs the SavedModel's functions, converted when they are first used.
 
     Args:
-        path: folder of the SavedModel.
+        loaded: what `tf.saved_model.load` gave for an export.
+        path: its folder.
         precision: "float32"; "bfloat16": convolutions and matrix products
             with bfloat16 factors and float32 sums; "int8": the copies that
             `quantisation` made.
 
     Raises:
-        InputError: the model cannot be loaded.
+        InputError: there are no int8 copies, though they are asked for.
     """
 
     name = "openvino"
 
-    def __init__(self, path: pathlib.Path, precision: str):
+    def __init__(self, loaded: Any, path: pathlib.Path, precision: str):
         self.precision = precision
         self._path = path
+        self._loaded = loaded
         half = cpu_has_bfloat16() if precision == "int8" else None
         self._hint = _HINTS.get(precision, "bf16" if half else "f32")
-        self._functions = load_levels(path)
+        self._functions = levels_of(loaded)
         self.depths = depths(self._functions)
         missing = [
             name

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from delg_tf.export.metadata import ExportMetadata
+from delg_tf.export.selection import select_features
 from delg_tf.extraction.levels.base import LevelOutputs, LevelRuntime
 from delg_tf.models.receptive_field import Window, through_windows
+
+# Boxes, descriptors, scales and scores.
+_LevelFeatures = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,17 +155,17 @@ class Pyramid:
 
     def _kept(
         self, outputs: LevelOutputs, boxes: np.ndarray, scale: float
-    ) -> list["_LevelFeatures"]:
+    ) -> list[_LevelFeatures]:
         """Features of a level that may be among the best of each image."""
         result = []
         for scores, descriptors in zip(outputs.scores, outputs.descriptors):
             scores = scores.ravel()
             kept = np.flatnonzero(scores >= np.float32(self._plan.threshold))
             # More than an image keeps, no level can give.
-            best = _best(scores[kept], self._limit)
+            best = np.argsort(-scores[kept], kind="stable")[: self._limit]
             kept = kept[np.sort(best)]
             result.append(
-                _LevelFeatures(
+                (
                     boxes[kept],
                     descriptors.reshape(len(scores), -1)[kept],
                     np.full(len(kept), 1 / np.float32(scale), np.float32),
@@ -178,7 +181,7 @@ class Pyramid:
         return None if suppresses else self._plan.max_features
 
     def _select(
-        self, levels: list["_LevelFeatures"], vectors: list[np.ndarray]
+        self, levels: list[_LevelFeatures], vectors: list[np.ndarray]
     ) -> RawFeatures:
         """The best features of all levels of an image."""
         if not levels:
@@ -186,17 +189,14 @@ class Pyramid:
             none = np.zeros(0, np.float32)
             return RawFeatures(empty, empty, none, none, _stacked(vectors))
         boxes, descriptors, scales, scores = (
-            np.concatenate(parts) for parts in zip(*map(_parts, levels))
+            np.concatenate(parts) for parts in zip(*levels)
         )
-        if self._metadata.iou_threshold < 1:
-            best = tf.image.non_max_suppression(
-                boxes,
-                scores,
-                min(self._plan.max_features, len(scores)),
-                self._metadata.iou_threshold,
-            ).numpy()
-        else:
-            best = _best(scores, self._plan.max_features)
+        best = select_features(
+            boxes,
+            scores,
+            self._plan.max_features,
+            self._metadata.iou_threshold,
+        ).numpy()
         return RawFeatures(
             boxes[best],
             descriptors[best],
@@ -204,23 +204,6 @@ class Pyramid:
             scores[best],
             _stacked(vectors),
         )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _LevelFeatures:
-    boxes: np.ndarray
-    descriptors: np.ndarray
-    scales: np.ndarray
-    scores: np.ndarray
-
-
-def _parts(level: _LevelFeatures) -> tuple[np.ndarray, ...]:
-    return level.boxes, level.descriptors, level.scales, level.scores
-
-
-def _best(scores: np.ndarray, number: int | None) -> np.ndarray:
-    """Indices by falling score; of equal scores the first comes first."""
-    return np.argsort(-scores, kind="stable")[:number]
 
 
 def level_size(

@@ -1,6 +1,6 @@
 """TensorFlow, on GPUs or CPUs."""
 
-import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,7 @@ from delg_tf.extraction.levels.frozen import (
     depths,
     freeze,
     level_signature,
-    load_levels,
+    levels_of,
 )
 
 # What rewrites a graph to half precision, by device.
@@ -24,25 +24,22 @@ class TensorFlowRuntime(LevelRuntime):
     """Runs the SavedModel's functions, frozen.
 
     Args:
-        path: folder of the SavedModel.
+        loaded: what `tf.saved_model.load` gave for an export.
         precision: "float32", or "bfloat16" (float16 on GPUs): convolutions
             and matrix products in half precision, chosen by TensorFlow's
             graph optimiser.
-
-    Raises:
-        InputError: the model cannot be loaded.
     """
 
     name = "tensorflow"
 
-    def __init__(self, path: pathlib.Path, precision: str):
+    def __init__(self, loaded: Any, precision: str):
         self.precision = precision
         if precision != "float32":
             device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
             tf.config.optimizer.set_experimental_options(
                 {_REWRITERS[device]: True}
             )
-        functions = load_levels(path)
+        functions = levels_of(loaded)
         self.depths = depths(functions)
         self._functions = {
             name: (sorted(function.structured_outputs), freeze(function))

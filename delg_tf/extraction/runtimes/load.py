@@ -4,6 +4,7 @@ import contextlib
 import logging as python_logging
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -44,6 +45,31 @@ def load_model(
             cannot be run as asked.
     """
     path = pathlib.Path(path)
+    loaded = load_saved_model(path)
+    metadata = load_metadata(path)
+    if metadata is not None and metadata.windows:
+        # Its signature is checked, too: what it lacks, the levels lack.
+        SignatureModel(loaded, path, outputs)
+        chosen = make_runtime(loaded, path, runtime, precision)
+        return LevelsModel(metadata, chosen, outputs)
+    fits = runtime in ("auto", "tensorflow") and precision in (
+        "auto",
+        "float32",
+    )
+    if not fits:
+        raise InputError(
+            f"{path} is no export of this version of delg-tf; other models "
+            "are run by --runtime=tensorflow in float32. Export it again."
+        )
+    return _whole_graph(loaded, path, is_tf2_exported, outputs)
+
+
+def load_saved_model(path: pathlib.Path) -> Any:
+    """Loads the SavedModel in a folder.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
     if not (path / "saved_model.pb").is_file():
         raise InputError(
             f"`model_path`: {path} is no SavedModel folder (it has no "
@@ -51,22 +77,20 @@ def load_model(
         )
     try:
         with _no_warnings():
-            loaded = tf.saved_model.load(str(path))
+            return tf.saved_model.load(str(path))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise InputError(f"The model {path} cannot be loaded: {error}") from (
             error
         )
-    metadata = load_metadata(path)
-    if metadata is not None and metadata.windows:
-        # Its signature is checked, too: what it lacks, the levels lack.
-        SignatureModel(loaded, path, outputs)
-        chosen = make_runtime(path, runtime, precision)
-        return LevelsModel(metadata, chosen, outputs)
-    if runtime not in ("auto", "tensorflow") or precision == "bfloat16":
-        raise InputError(
-            f"{path} is no export of this version of delg-tf; other models "
-            "are run by --runtime=tensorflow in float32. Export it again."
-        )
+
+
+def _whole_graph(
+    loaded: Any,
+    path: pathlib.Path,
+    is_tf2_exported: bool,
+    outputs: Sequence[str],
+) -> FeatureModel:
+    """A model that runs the pyramid in its own graph."""
     by_names = is_graph(loaded) and not (
         is_tf2_exported and SIGNATURE in loaded.signatures
     )
