@@ -7,7 +7,7 @@ import numpy as np
 import openvino
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.levels.base import LevelOutputs, LevelRuntime
+from delg_tf.extraction.levels.base import LevelRuntime
 from delg_tf.extraction.levels.frozen import (
     depths,
     freeze,
@@ -62,16 +62,14 @@ class OpenVinoRuntime(LevelRuntime):
             )
         self._compiled: dict[str, _Compiled] = {}
 
-    def run(
+    def maps(
         self, levels: np.ndarray, with_local: bool, with_global: bool
-    ) -> LevelOutputs:
-        """See `LevelRuntime.run`."""
+    ) -> dict[str, np.ndarray]:
+        """See `LevelRuntime.maps`."""
         signature = level_signature(with_local, with_global)
         compiled, outputs = self._compile(signature)
         values = compiled(levels)
-        return LevelOutputs(
-            **{name: values[output] for name, output in outputs.items()}
-        )
+        return {name: values[output] for name, output in outputs.items()}
 
     def _compile(self, signature: str) -> _Compiled:
         if signature not in self._compiled:

@@ -101,7 +101,9 @@ class Pyramid:
             if not any(wanted):
                 continue
             part = level_size(size, scale, self._metadata.smallest_level)
-            outputs = self._runtime.run(resized(pixels, part), *wanted)
+            outputs = self._runtime.run(
+                resized(pixels, part), *wanted, limit=self._limit
+            )
             if wanted[0]:
                 boxes = self.boxes(size, part, scale)
                 for features, item in zip(
@@ -158,16 +160,16 @@ class Pyramid:
     ) -> list[_LevelFeatures]:
         """Features of a level that may be among the best of each image."""
         result = []
-        for scores, descriptors in zip(outputs.scores, outputs.descriptors):
-            scores = scores.ravel()
+        for cells, scores, descriptors in zip(
+            outputs.cells, outputs.scores, outputs.descriptors
+        ):
+            # In the order of the map, which decides between equal scores.
             kept = np.flatnonzero(scores >= np.float32(self._plan.threshold))
-            # More than an image keeps, no level can give.
-            best = np.argsort(-scores[kept], kind="stable")[: self._limit]
-            kept = kept[np.sort(best)]
+            kept = kept[np.argsort(cells[kept])]
             result.append(
                 (
-                    boxes[kept],
-                    descriptors.reshape(len(scores), -1)[kept],
+                    boxes[cells[kept]],
+                    descriptors[kept],
                     np.full(len(kept), 1 / np.float32(scale), np.float32),
                     scores[kept],
                 )
@@ -176,7 +178,10 @@ class Pyramid:
 
     @property
     def _limit(self) -> int | None:
-        """Of each level; None: all, as others may be suppressed."""
+        """Cells of each level; more than an image keeps, none can give.
+
+        None: all, as others may be suppressed.
+        """
         suppresses = self._metadata.iou_threshold < 1
         return None if suppresses else self._plan.max_features
 

@@ -47,12 +47,49 @@ class TensorFlowRuntime(LevelRuntime):
         }
 
     def run(
-        self, levels: np.ndarray, with_local: bool, with_global: bool
+        self,
+        levels: np.ndarray,
+        with_local: bool,
+        with_global: bool,
+        limit: int | None = None,
     ) -> LevelOutputs:
-        """See `LevelRuntime.run`."""
+        """See `LevelRuntime.run`; only what is selected leaves the device."""
+        outputs = self._tensors(levels, with_local, with_global)
+        if with_local:
+            number = tf.constant(
+                np.iinfo(np.int32).max if limit is None else limit
+            )
+            outputs |= _best(outputs["scores"], outputs["descriptors"], number)
+        return LevelOutputs(
+            **{name: value.numpy() for name, value in outputs.items()}
+        )
+
+    def maps(
+        self, levels: np.ndarray, with_local: bool, with_global: bool
+    ) -> dict[str, np.ndarray]:
+        """See `LevelRuntime.maps`."""
+        outputs = self._tensors(levels, with_local, with_global)
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    def _tensors(
+        self, levels: np.ndarray, with_local: bool, with_global: bool
+    ) -> dict[str, tf.Tensor]:
         signature = level_signature(with_local, with_global)
         names, function = self._functions[signature]
-        values = function(tf.constant(levels))
-        return LevelOutputs(
-            **{name: value.numpy() for name, value in zip(names, values)}
-        )
+        return dict(zip(names, function(tf.constant(levels))))
+
+
+@tf.function(reduce_retracing=True)
+def _best(
+    scores: tf.Tensor, descriptors: tf.Tensor, limit: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """The best cells of feature maps; see `LevelOutputs`."""
+    shape = tf.shape(descriptors)
+    flat = tf.reshape(scores, [shape[0], shape[1] * shape[2]])
+    best = tf.math.top_k(flat, tf.minimum(limit, tf.shape(flat)[1]))
+    maps = tf.reshape(descriptors, [shape[0], shape[1] * shape[2], shape[3]])
+    return {
+        "cells": best.indices,
+        "scores": best.values,
+        "descriptors": tf.gather(maps, best.indices, batch_dims=1),
+    }
