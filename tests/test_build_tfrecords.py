@@ -2,15 +2,13 @@
 
 import csv
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from record_files import encoded, photo, read_records, store
+from tool_process import last_line, run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.data import (
@@ -311,27 +309,13 @@ def test_damaged_dataset_info(tmp_path, content):
         dataset_info.load_dataset_info(tmp_path)
 
 
-def _run_tool(*arguments):
-    return subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "tools" / "build_tfrecords.py"),
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-
-
 def test_tool(gldv2):
     flags = [
         f"--{key}={value}"
         for key, value in gldv2.items()
         if key not in ("names", "landmarks")
     ]
-    done = _run_tool(*flags)
+    done = run_tool("tools/build_tfrecords.py", *flags)
     assert done.returncode == 0, done.stderr
     assert "train: 10 images in 3 files, 2 skipped" in done.stdout
     assert "classes: 3" in done.stdout
@@ -340,15 +324,23 @@ def test_tool(gldv2):
     # Bad input.
     path = pathlib.Path(gldv2["train_csv_path"])
     path.write_text(TRAIN_HEADER + "abc,http://x,tower\n")
-    refused = _run_tool(*flags)
+    refused = run_tool("tools/build_tfrecords.py", *flags)
     assert refused.returncode == 1
-    assert refused.stderr.startswith(f"error: {path}, line 2: landmark_id")
+    assert last_line(refused.stderr).startswith(
+        f"error: {path}, line 2: landmark_id"
+    )
     assert "Traceback" not in refused.stderr
 
 
 def test_tool_without_flags():
-    missing = _run_tool()
+    missing = run_tool(
+        "tools/build_tfrecords.py",
+    )
     assert missing.returncode == 1 and "--output_directory" in missing.stderr
-    nothing = _run_tool("--output_directory=somewhere")
+    nothing = run_tool(
+        "tools/build_tfrecords.py", "--output_directory=somewhere"
+    )
     assert nothing.returncode == 1
-    assert nothing.stderr.startswith("error: Nothing to build: give --train_")
+    assert last_line(nothing.stderr).startswith(
+        "error: Nothing to build: give --train_"
+    )

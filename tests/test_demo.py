@@ -1,12 +1,10 @@
 """Stages run once; the demonstration runs from photographs to the report."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
+from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.workflow.stages import Stage, StageRunner
@@ -94,16 +92,6 @@ def test_a_failed_stage_goes_on_and_its_time_adds_up(folder):
     assert runner.seconds["only"] >= 0.4
 
 
-def run_tool(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-
-
 def test_quick_demo_runs_from_photographs_to_the_report(tmp_path):
     output = tmp_path / "demo"
     command = (
@@ -111,7 +99,7 @@ def test_quick_demo_runs_from_photographs_to_the_report(tmp_path):
         f"--output_directory={output}",
         "--quick",
     )
-    first = run_tool(*command)
+    first = run_tool(*command, limit=900)
     assert first.returncode == 0, first.stderr[-3000:]
     metrics = json.loads((output / "metrics.json").read_text())
     for ranking in ("untrained", "global", "reranked"):

@@ -1,10 +1,8 @@
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 from small_models import save_run, small_config, small_model
+from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.export.exporter import ExportOptions, export_model
@@ -68,18 +66,9 @@ def test_bad_options(fields, message):
         ExportOptions(**fields)
 
 
-def _run_tool(*arguments):
-    return subprocess.run(
-        [sys.executable, ROOT / "tools/export_model.py", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-
-
 def test_tool_exports_by_its_flags(run, tmp_path):
-    done = _run_tool(
+    done = run_tool(
+        "tools/export_model.py",
         f"--logdir={run}",
         f"--export_path={tmp_path / 'model'}",
         "--kind=local",
@@ -108,7 +97,9 @@ def test_tool_exports_by_its_flags(run, tmp_path):
 def test_tool_refuses_bad_input_without_a_traceback(
     tmp_path, arguments, message
 ):
-    done = _run_tool(*(a.format(folder=tmp_path) for a in arguments))
+    done = run_tool(
+        "tools/export_model.py", *(a.format(folder=tmp_path) for a in arguments)
+    )
     assert done.returncode == 1
     assert "error: " in done.stderr
     assert message in done.stderr

@@ -1,8 +1,6 @@
 import csv
 import os
 import pathlib
-import subprocess
-import sys
 
 import hostile_images
 import numpy as np
@@ -18,6 +16,7 @@ from extraction_inputs import (
 )
 from PIL import Image
 from record_files import encoded, photo
+from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.extraction.extractor import Extractor
@@ -154,19 +153,10 @@ def data_set(tmp_path):
     return write_data_set(tmp_path)
 
 
-def _run_tool(*arguments):
-    return subprocess.run(
-        [sys.executable, ROOT / "tools/extract_features.py", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-
-
 def test_tool_extracts_the_queries_of_a_data_set(models, data_set):
     config = extraction_config(models / "local_and_global")
-    done = _run_tool(
+    done = run_tool(
+        "tools/extract_features.py",
         f"--delf_config_path={save_config(data_set, config)}",
         f"--dataset_file_path={data_set / 'gnd.pkl'}",
         f"--images_dir={data_set / 'jpg'}",
@@ -231,7 +221,8 @@ def test_every_file_has_features_or_is_reported(models, all_kinds, tmp_path):
     folder, hostile = all_kinds
     config = extraction_config(models / "local_and_global")
     output = tmp_path / "features"
-    done = _run_tool(
+    done = run_tool(
+        "tools/extract_features.py",
         f"--delf_config_path={save_config(tmp_path, config)}",
         f"--images_dir={folder}",
         f"--output_features_dir={output}",
@@ -313,7 +304,8 @@ def test_tool_refuses_bad_input_without_a_traceback(
     path = save_config(data_set, extraction_config(data_set / "model"))
     if content is not None:
         path.write_text(content)
-    done = _run_tool(
+    done = run_tool(
+        "tools/extract_features.py",
         f"--delf_config_path={path}",
         f"--output_features_dir={data_set / 'new'}",
         *(argument.format(data_set) for argument in arguments),

@@ -1,13 +1,11 @@
 """Own data listed in a CSV file."""
 
 import csv
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 from record_files import encoded, photo, read_records, store
+from tool_process import last_line, run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.data import builder, sources
@@ -160,19 +158,18 @@ def test_options_that_do_not_fit(tmp_path, photos, changes, message):
 def test_tool(tmp_path, photos):
     listed = _write(photos / "list.csv", [*ROWS, "é.jpg,,other"])
     command = [
-        sys.executable,
-        str(ROOT / "tools" / "build_tfrecords.py"),
+        "tools/build_tfrecords.py",
         f"--labelled_csv_path={listed}",
         f"--output_directory={tmp_path / 'out'}",
         "--num_shards=1",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    options = {"capture_output": True, "text": True, "env": environment}
-    refused = subprocess.run(command, **options, check=False)
+    refused = run_tool(*command)
     assert refused.returncode == 1
-    assert refused.stderr.startswith(f"error: {listed}, line 11: image é.jpg")
+    assert last_line(refused.stderr).startswith(
+        f"error: {listed}, line 11: image é.jpg"
+    )
     assert "Traceback" not in refused.stderr
     _write(listed, ROWS)
-    done = subprocess.run(command, **options, check=False)
+    done = run_tool(*command)
     assert done.returncode == 0, done.stderr
     assert "train: 5 images in 1 files, 2 skipped" in done.stdout

@@ -1,16 +1,14 @@
 """Arithmetic and time of extraction."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 
 import pytest
 import tensorflow as tf
 from small_models import small_model
 from tensorflow.python.profiler import model_analyzer, option_builder
+from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.latency.cases import CASES, GLOBAL, JOINT_7, SEPARATE
@@ -74,7 +72,6 @@ def test_bad_options_are_refused():
 @pytest.mark.slow
 def test_tool_measures_every_case(tmp_path):
     command = [
-        sys.executable,
         "tools/measure_latency.py",
         "--backbones=resnet_small",
         "--runtimes=tensorflow:float32,openvino:float32",
@@ -82,10 +79,7 @@ def test_tool_measures_every_case(tmp_path):
         "--repeats=2",
         f"--output_dir={tmp_path}",
     ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = run_tool(*command)
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     rows = {(row["runtime"], row["case"]): row for row in metrics["rows"]}
@@ -100,7 +94,5 @@ def test_tool_measures_every_case(tmp_path):
         assert rows["openvino", title]["milliseconds"] == expected
         assert title in done.stdout
     ET.fromstring((tmp_path / "latency.svg").read_text())
-    again = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    again = run_tool(*command)
     assert again.returncode == 1 and "metrics.json" in again.stderr

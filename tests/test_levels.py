@@ -1,13 +1,20 @@
 """The pyramid on any runtime against the export's own signature."""
 
 import itertools
+import json
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from extraction_inputs import extraction_config, save_image
+from extraction_inputs import (
+    extraction_config,
+    save_config,
+    save_image,
+    write_data_set,
+)
 from small_models import save_run, small_model
+from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.export.exporter import ExportOptions, export_model
@@ -16,6 +23,7 @@ from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.fidelity import compare
 from delg_tf.extraction.image_list import images_in_folder
 from delg_tf.extraction.images import load_image
+from delg_tf.extraction.levels.quantised import FOLDER
 from delg_tf.extraction.quantise import quantise_export
 from delg_tf.extraction.runtimes.base import GLOBAL_OUTPUTS, LOCAL_OUTPUTS
 from delg_tf.extraction.runtimes.levels import LevelsModel
@@ -197,6 +205,36 @@ def test_int8_copies_are_made_compared_and_used(exported, tmp_path):
         1,
         atol=1e-6,
     )
+
+
+@pytest.mark.slow
+def test_tool_quantises_and_shows_map_before_and_after(exported, tmp_path):
+    pytest.importorskip("nncf")
+    model = tmp_path / "model"
+    shutil.copytree(exported / "exact", model)
+    data = write_data_set(tmp_path)
+    # The second, which is hard, becomes a picture that shows nothing of it.
+    save_image(data / "jpg" / "i1.jpg", picture((120, 160)))
+    for place in range(9):
+        save_image(tmp_path / "own" / f"{place}.png", picture((96, 80), place))
+    config = extraction_config(model)
+    arguments = [
+        "tools/quantise_model.py",
+        f"--delf_config_path={save_config(tmp_path, config)}",
+        f"--images_dir={tmp_path / 'own'}",
+        f"--dataset_file_path={data / 'gnd.pkl'}",
+    ]
+    refused = run_tool(*arguments)
+    assert refused.returncode == 1 and "dataset_images_dir" in refused.stderr
+    done = run_tool(*arguments, f"--dataset_images_dir={data / 'jpg'}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((model / FOLDER / "map.json").read_text())
+    assert set(found) == {"float32", "int8"}
+    # Under each protocol the other's positive is junk: one image is left.
+    for values in found.values():
+        assert values["easy"] == values["easy_after_gv"] == 100
+        assert values["hard"] == 100
+        assert f"{values['medium']:.2f}" in done.stdout
 
 
 @pytest.mark.parametrize("size, waiting", [(1, 0), (3, 4), (4, 100), (2, 1)])

@@ -1,13 +1,11 @@
 """Two images or feature files in, inliers and a picture out."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from tool_process import run_tool
 
 from delg_tf.extraction.feature_io import write_local_features
 from delg_tf.extraction.local_features import LocalFeatures
@@ -37,18 +35,9 @@ def files(tmp_path):
     return tmp_path
 
 
-def run_tool(*arguments):
-    return subprocess.run(
-        [sys.executable, "tools/match_images.py", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-
-
 def test_feature_files_give_the_planted_model_and_a_picture(files):
     result = run_tool(
+        "tools/match_images.py",
         f"--features_1_path={files / 'a.delg_local'}",
         f"--features_2_path={files / 'b.delg_local'}",
         f"--image_1_path={files / 'a.png'}",
@@ -98,7 +87,9 @@ def test_feature_files_give_the_planted_model_and_a_picture(files):
     ],
 )
 def test_bad_input_is_explained(files, arguments, message):
-    result = run_tool(*(text.format(files) for text in arguments))
+    result = run_tool(
+        "tools/match_images.py", *(text.format(files) for text in arguments)
+    )
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -1,16 +1,14 @@
 """The released models' configurations, graphs and features."""
 
 import logging
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from extraction_inputs import extraction_config, picture, save_image
 from official_models import DEPTH, RAW_DEPTH, derive, save_tf1, save_tf2
+from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.extraction.config import load_config
@@ -235,19 +233,13 @@ def test_a_pca_of_another_depth_is_found_when_the_model_runs(delf):
 def test_tool_extracts_by_the_official_delf_configuration(delf, tmp_path):
     pathlib.Path("config.pbtxt").write_text(delf_text(False))
     save_image(tmp_path / "images" / "a.png", picture())
-    done = subprocess.run(
-        [
-            sys.executable,
-            ROOT / "tools/extract_features.py",
-            "--delf_config_path=config.pbtxt",
-            "--images_dir=images",
-            "--output_features_dir=features",
-            "--local_features_extension=.delf",
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
+    done = run_tool(
+        "tools/extract_features.py",
+        "--delf_config_path=config.pbtxt",
+        "--images_dir=images",
+        "--output_features_dir=features",
+        "--local_features_extension=.delf",
+        cwd=pathlib.Path.cwd(),
     )
     assert done.returncode == 0, done.stderr
     # TensorFlow has a lot to say about the variables of such models.

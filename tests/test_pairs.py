@@ -1,14 +1,12 @@
 import json
-import os
 import pathlib
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
+from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.data.pairs import (
@@ -303,28 +301,14 @@ def test_table():
     )
 
 
-def _run(*arguments):
-    return subprocess.run(
-        [
-            sys.executable,
-            ROOT / "tools" / "evaluate_pairs.py",
-            *map(str, arguments),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-
-
 def test_tool(data, tmp_path):
     folders = [
         f"--query_features_dir={data / 'query'}",
         f"--index_features_dir={data / 'index'}",
     ]
     first = tmp_path / "first"
-    done = _run(
+    done = run_tool(
+        "tools/evaluate_pairs.py",
         f"--dataset_file_path={data / 'gnd.pkl'}",
         "--negatives_per_query=2",
         "--seed=5",
@@ -354,7 +338,8 @@ def test_tool(data, tmp_path):
     _check_picture(first / "precision_recall.svg", value)
     # What it wrote are pairs that it reads; others are needed for nothing.
     second = tmp_path / "second"
-    done = _run(
+    done = run_tool(
+        "tools/evaluate_pairs.py",
         f"--pairs_file={first / 'pairs.csv'}",
         "--seed=5",
         f"--output_dir={second}",
@@ -367,7 +352,8 @@ def test_tool(data, tmp_path):
         first / "pairs.csv"
     ).read_text()
     (second / "metrics.json").unlink()
-    done = _run(
+    done = run_tool(
+        "tools/evaluate_pairs.py",
         f"--pairs_file={first / 'pairs.csv'}",
         f"--output_dir={second}",
         *folders,
@@ -406,7 +392,8 @@ def test_picture_has_the_colours_of_the_page():
     ],
 )
 def test_tool_refuses(data, tmp_path, arguments, text):
-    done = _run(
+    done = run_tool(
+        "tools/evaluate_pairs.py",
         f"--query_features_dir={data / 'query'}",
         f"--output_dir={tmp_path / 'out'}",
         *(argument.format(d=data) for argument in arguments),

@@ -1,12 +1,10 @@
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from google.protobuf import text_format
 from sklearn.decomposition import PCA
+from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.extraction import feature_io, pca_learning
@@ -243,25 +241,10 @@ def test_missing_and_damaged_files(local, tmp_path):
         _learn(folder, 2)
 
 
-def _run(*arguments):
-    return subprocess.run(
-        [
-            sys.executable,
-            ROOT / "tools" / "learn_pca.py",
-            *map(str, arguments),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-
-
 def test_tool(local, tmp_path):
     output = tmp_path / "pca"
     flags = [f"--features_dir={local}", f"--output_dir={output}"]
-    done = _run(*flags, "--dim=5")
+    done = run_tool("tools/learn_pca.py", *flags, "--dim=5")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in output.iterdir()) == [
         "mean.datum",
@@ -285,10 +268,15 @@ def test_tool(local, tmp_path):
         (["--dim=13", "--overwrite"], "error: dim is 13"),
         (["--dim=4", "--kind=global"], "has no *.delg_global"),
     ):
-        done = _run(*flags, *arguments)
+        done = run_tool("tools/learn_pca.py", *flags, *arguments)
         assert done.returncode == 1
         assert text in done.stderr and "Traceback" not in done.stderr
         assert (output / "mean.datum").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["pca"]
-    assert _run(*flags, "--dim=4", "--overwrite").returncode == 0
+    assert (
+        run_tool(
+            "tools/learn_pca.py", *flags, "--dim=4", "--overwrite"
+        ).returncode
+        == 0
+    )
     assert read_datum(output / "pca_variances.datum").shape == (4,)

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from tool_process import run_tool
 from training_records import CLASSES, write_records
 
 from delg_tf.training.trained_model import load_record, load_trained_model
@@ -266,18 +267,12 @@ def test_other_classes_start_from_a_trained_network(
     source = trained
     if kind == "export":
         source = tmp_path / "model"
-        subprocess.run(
-            [
-                sys.executable,
-                ROOT / "tools" / "export_model.py",
-                f"--logdir={trained}",
-                f"--export_path={source}",
-            ],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            check=True,
-            capture_output=True,
+        done = run_tool(
+            "tools/export_model.py",
+            f"--logdir={trained}",
+            f"--export_path={source}",
         )
+        assert done.returncode == 0, done.stderr
     logdir = tmp_path / "run"
     _run(
         logdir,

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from tool_process import run_tool
 
 import delg_tf.train  # noqa: F401 - defines the flags of training
 from delg_tf.common.errors import InputError
@@ -110,12 +111,7 @@ def test_table2_has_all_heads_and_poolings():
 
 def known_flags(tool):
     """Names of a tool's flags, by its own account."""
-    text = subprocess.run(
-        [sys.executable, tool, "--helpxml"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    ).stdout
+    text = run_tool(tool, "--helpxml").stdout
     return {element.text for element in ET.fromstring(text).iter("name")}
 
 

@@ -1,11 +1,9 @@
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from tool_process import run_tool
 
 from delg_tf.data.revisited import (
     RevisitedGroundTruth,
@@ -21,14 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def _run(tool, *arguments):
-    return subprocess.run(
-        [sys.executable, ROOT / "tools" / f"{tool}.py", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
+    return run_tool(f"tools/{tool}.py", *arguments)
 
 
 def _succeed(tool, *arguments):

@@ -1,11 +1,9 @@
 """What is wrong with flags and files is said before the first step."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
+from tool_process import run_tool
 from training_commands import run_commands
 from training_records import CLASSES, photo, write_records
 from weights_files import torchvision_state, write_safetensors
@@ -195,19 +193,8 @@ def test_an_undecodable_image_is_named_with_its_id(results):
 
 def test_the_real_command_ends_likewise(tmp_path):
     """The others run in one process."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "delg_tf.train",
-            *_command(tmp_path, train_file_pattern="none-*"),
-        ],
-        cwd=ROOT,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    done = run_tool(
+        "-m delg_tf.train", *_command(tmp_path, train_file_pattern="none-*")
     )
     assert done.returncode == 1
     assert "error: No file matches none-*" in done.stderr

@@ -2,11 +2,10 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from tool_process import run_tool
 from weights_files import network_for, torchvision_state, write_safetensors
 
 from delg_tf.common.errors import InputError
@@ -30,19 +29,12 @@ def converted(file, tmp_path_factory):
     return folder
 
 
-def _run(*arguments):
-    return subprocess.run(
-        [sys.executable, "tools/convert_weights.py", *map(str, arguments)],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_tool_converts(file, tmp_path):
-    done = _run(f"--input={file}", f"--output_dir={tmp_path / 'out'}")
+    done = run_tool(
+        "tools/convert_weights.py",
+        f"--input={file}",
+        f"--output_dir={tmp_path / 'out'}",
+    )
     assert done.returncode == 0, done.stderr
     assert "resnet_small (torchvision)" in done.stdout
     assert "--input_normalisation=torch" in done.stdout
@@ -53,7 +45,11 @@ def test_tool_converts(file, tmp_path):
 
 def test_tool_names_what_is_wrong(tmp_path):
     (tmp_path / "bad.h5").write_bytes(b"nothing")
-    done = _run(f"--input={tmp_path / 'bad.h5'}", f"--output_dir={tmp_path}/o")
+    done = run_tool(
+        "tools/convert_weights.py",
+        f"--input={tmp_path / 'bad.h5'}",
+        f"--output_dir={tmp_path}/o",
+    )
     assert done.returncode == 1
     assert "bad.h5 is no HDF5 file" in done.stderr
     assert "Traceback" not in done.stderr

@@ -44,6 +44,26 @@ def metrics_table(metrics: Mapping[str, ProtocolMetrics]) -> str:
     return markdown_table(header, rows)
 
 
+def map_table(quality: Mapping[str, Mapping[str, float]]) -> str:
+    """Returns one line for each of several ways to make features.
+
+    Args:
+        quality: by way, mAP in percent by protocol and ranking.
+
+    Returns:
+        A Markdown table; "-" where no query has a positive.
+    """
+    keys = sorted(next(iter(quality.values())), key=_order)
+    header = [key.replace(AFTER_RERANKING, ", re-ranked") for key in keys]
+    return markdown_table(
+        ["mAP, %", *header],
+        [
+            [name, *(_percent(values[key]) for key in keys)]
+            for name, values in quality.items()
+        ],
+    )
+
+
 def pair_metrics_table(metrics: PairMetrics) -> str:
     """Returns what pairs of images have given, on one line.
 

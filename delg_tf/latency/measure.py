@@ -9,22 +9,15 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import tf_keras as keras
 from absl import logging
 
 from delg_tf.common.errors import InputError
-from delg_tf.export.exporter import ExportOptions, export_model
 from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.images import LoadedImage
 from delg_tf.latency.cases import CASES, SEPARATE, Case
 from delg_tf.latency.flops import pyramid_flops
-from delg_tf.models.config import DelgConfig
+from delg_tf.latency.networks import export_network, random_network
 from delg_tf.models.delg import Delg
-from delg_tf.training.trained_model import (
-    AttentionStatistics,
-    ModelRecord,
-    save_trained_model,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +96,8 @@ def measure(options: LatencyOptions, folder: pathlib.Path) -> list[LatencyRow]:
     """
     rows = []
     for backbone in options.backbones:
-        model = _random_model(backbone)
-        exports = _exports(model, folder / backbone)
+        model = random_network(backbone)
+        exports = export_network(model, folder / backbone)
         ways = {
             (place, case): Extractor(
                 case.config(str(exports[case.kind]), options.image_size), *way
@@ -117,25 +110,6 @@ def measure(options: LatencyOptions, folder: pathlib.Path) -> list[LatencyRow]:
             chosen = ways[place, case].runtime
             rows.append(_row(model, chosen, case, values, options))
     return rows + _separate(rows)
-
-
-def _random_model(backbone: str) -> Delg:
-    keras.utils.set_random_seed(0)
-    model = Delg(DelgConfig(backbone=backbone, num_classes=2))
-    model.build_variables()
-    return model
-
-
-def _exports(model: Delg, folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    record = ModelRecord(model.config, AttentionStatistics(0.0, 0.0), {})
-    save_trained_model(folder / "run", model, record)
-    paths = {}
-    for kind in ("global", "local", "local_and_global"):
-        paths[kind] = folder / kind
-        export_model(
-            folder / "run", paths[kind], ExportOptions(kind), overwrite=True
-        )
-    return paths
 
 
 def _timings(

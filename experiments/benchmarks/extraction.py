@@ -10,7 +10,9 @@ scales, at most 1,000 local features:
 
 Beside the times: how close the faster ways' features are to float32, what the
 files and everything around the network cost, and which share of the machine's
-measured matrix-product peak the network reaches.
+measured matrix-product peak the network reaches. With --demo, the folder of
+`make demo`, mAP of its trained network before and after int8, too: the
+network of the timings has random weights.
 
 See README.md here for the command and what it gave.
 """
@@ -23,29 +25,30 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import tf_keras as keras
 from absl import flags
 from PIL import Image
 
 from delg_tf.common import cli
 from delg_tf.data.synthetic.photographs import load_photographs
-from delg_tf.export.exporter import ExportOptions, export_model
+from delg_tf.evaluation.extraction_quality import (
+    largest_loss,
+    quality_before_and_after_int8,
+)
+from delg_tf.evaluation.table import map_table
 from delg_tf.export.metadata import load_metadata
+from delg_tf.extraction.config import load_config
 from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.fidelity import compare
 from delg_tf.extraction.image_list import images_in_folder
 from delg_tf.extraction.images import load_image
 from delg_tf.extraction.quantise import quantise_export
 from delg_tf.extraction.run import extract_images
+from delg_tf.latency.cases import JOINT_7
 from delg_tf.latency.flops import peak_flops, pyramid_flops
+from delg_tf.latency.networks import export_network, random_network
 from delg_tf.models.config import DelgConfig
 from delg_tf.models.delg import Delg
 from delg_tf.protos import delf_config_pb2
-from delg_tf.training.trained_model import (
-    AttentionStatistics,
-    ModelRecord,
-    save_trained_model,
-)
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -54,10 +57,9 @@ flags.DEFINE_string(
 flags.DEFINE_integer("images", 2, "Images of a round.")
 flags.DEFINE_integer("rounds", 5, "Times that each way is timed.")
 flags.DEFINE_integer("calibration_images", 140, "Of the int8 model.")
+flags.DEFINE_string("demo", None, "Folder of `make demo`, for the loss of mAP.")
 flags.DEFINE_bool("json", False, "Print the ratios as JSON in the last line.")
 
-_SCALES = (0.25, 0.35355338, 0.5, 0.70710677, 1.0, 1.4142135, 2.0)
-_GLOBAL = (3, 4, 5)
 _SIZE = (1024, 768)
 
 
@@ -65,41 +67,14 @@ class _Official(Extractor):
     """Every level through the whole network."""
 
     def _inputs(self) -> dict[str, np.ndarray]:
-        every = np.arange(len(_SCALES), dtype=np.int32)
+        every = np.arange(len(JOINT_7.scales), dtype=np.int32)
         return super()._inputs() | {"input_global_scales_ind": every}
 
     def _features(self, outputs: dict, image: object) -> object:
-        vectors = outputs["global_descriptors"][list(_GLOBAL)]
+        vectors = outputs["global_descriptors"][list(JOINT_7.global_scales)]
         return super()._features(
             outputs | {"global_descriptors": vectors}, image
         )
-
-
-def _config(model: pathlib.Path) -> delf_config_pb2.DelfConfig:
-    config = delf_config_pb2.DelfConfig(
-        model_path=str(model),
-        image_scales=_SCALES,
-        max_image_size=1024,
-        use_local_features=True,
-        use_global_features=True,
-        is_tf2_exported=True,
-    )
-    local, whole = config.delf_local_config, config.delf_global_config
-    local.use_pca = whole.use_pca = False
-    local.max_feature_num = 1000
-    local.score_threshold = 0.0
-    whole.image_scales_ind.extend(_GLOBAL)
-    return config
-
-
-def _random_export(folder: pathlib.Path) -> pathlib.Path:
-    keras.utils.set_random_seed(0)
-    model = Delg(DelgConfig(backbone="resnet50", num_classes=10))
-    model.build_variables()
-    record = ModelRecord(model.config, AttentionStatistics(0.0, 0.0), {})
-    save_trained_model(folder / "run", model, record)
-    export_model(folder / "run", folder / "model", ExportOptions())
-    return folder / "model"
 
 
 def _photographs(folder: pathlib.Path, number: int, seed: int) -> None:
@@ -132,8 +107,10 @@ def _seconds(call: Callable[[], object]) -> float:
 def _flops(model: pathlib.Path, every_level: bool) -> int:
     network = Delg(DelgConfig.from_dict(load_metadata(model).model))
     network.build_variables()
-    chosen = range(len(_SCALES)) if every_level else _GLOBAL
-    return pyramid_flops(network, _SIZE[::-1], _SCALES, chosen)
+    chosen = (
+        range(len(JOINT_7.scales)) if every_level else JOINT_7.global_scales
+    )
+    return pyramid_flops(network, _SIZE[::-1], JOINT_7.scales, chosen)
 
 
 def main() -> None:
@@ -144,10 +121,12 @@ def main() -> None:
             model = folder / "model"
             shutil.copytree(FLAGS.model_path, model)
         else:
-            model = _random_export(folder)
+            [model] = export_network(
+                random_network("resnet50"), folder, [JOINT_7.kind]
+            ).values()
         _photographs(folder / "images", FLAGS.images, 0)
         _photographs(folder / "others", FLAGS.calibration_images, 1)
-        config = _config(model)
+        config = JOINT_7.config(str(model), _SIZE[0])
         quantise_export(
             config,
             images_in_folder(folder / "others"),
@@ -160,14 +139,37 @@ def main() -> None:
             "default": Extractor(config),
             "best": Extractor(config, "openvino", "int8"),
         }
-        _measure(folder, config, ways)
+        ratios = _measure(folder, config, ways)
+        if FLAGS.demo:
+            ratios["map_loss"] = _map_loss(pathlib.Path(FLAGS.demo), folder)
+    print(", ".join(f"{name} {value:.3f}" for name, value in ratios.items()))
+    if FLAGS.json:
+        print(json.dumps(ratios))
+
+
+def _map_loss(demo: pathlib.Path, folder: pathlib.Path) -> float:
+    """Points of mAP that int8 loses on the demonstration's landmarks."""
+    shutil.copytree(demo / "model", folder / "demo_model")
+    config = load_config(
+        "experiments/demo/extract.pbtxt", folder / "demo_model"
+    )
+    # Of other landmarks than those that are searched.
+    views = images_in_folder(demo / "data" / "train")
+    quantise_export(config, views, overwrite=True)
+    data = demo / "data" / "held_out"
+    quality = quality_before_and_after_int8(
+        config, data / "gnd.pkl", data / "jpg"
+    )
+    print(map_table(quality))
+    return largest_loss(quality["float32"], quality["int8"])
 
 
 def _measure(
     folder: pathlib.Path,
     config: delf_config_pb2.DelfConfig,
     ways: dict[str, Extractor],
-) -> None:
+) -> dict[str, float]:
+    """Returns the ratios."""
     items = images_in_folder(folder / "images")
 
     def whole(name: str) -> None:
@@ -195,10 +197,12 @@ def _measure(
     fidelity = {
         name: compare(exact, ways[name], images) for name in ("default", "best")
     }
-    _report(config, times, fidelity)
+    return _report(config, times, fidelity)
 
 
-def _report(config: delf_config_pb2.DelfConfig, times: dict, fidelity: dict):
+def _report(
+    config: delf_config_pb2.DelfConfig, times: dict, fidelity: dict
+) -> dict[str, float]:
     seconds = {name: float(np.median(values)) for name, values in times.items()}
     model = pathlib.Path(config.model_path)
     peak = peak_flops()
@@ -216,7 +220,7 @@ def _report(config: delf_config_pb2.DelfConfig, times: dict, fidelity: dict):
             f"of local ones {value.local_cosine:.5f}, {value.local_overlap:.3f}"
             " of the selected features the same"
         )
-    ratios = {
+    return {
         "speedup_default": seconds["official"] / seconds["default"],
         "speedup_best": seconds["official"] / seconds["best"],
         "pipeline_overhead": seconds["default"] / seconds["network alone"] - 1,
@@ -224,9 +228,6 @@ def _report(config: delf_config_pb2.DelfConfig, times: dict, fidelity: dict):
         "local_cosine": fidelity["best"].local_cosine,
         "local_overlap": fidelity["best"].local_overlap,
     }
-    print(", ".join(f"{name} {value:.3f}" for name, value in ratios.items()))
-    if FLAGS.json:
-        print(json.dumps(ratios))
 
 
 if __name__ == "__main__":
