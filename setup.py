@@ -38,6 +38,7 @@ setuptools.setup(
         "openvino>=2025.0",
         "pillow>=10.3",
         "protobuf>=6.31.1,<8",
+        "pyarrow>=18",
         "scikit-image>=0.24",
         "scipy>=1.13",
         "tensorboard>=2.19",

@@ -19,6 +19,7 @@ from record_files import encoded, photo
 from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
+from delg_tf.extraction.compact.encoded import EncodedFeatures
 from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.feature_io import (
     read_global_descriptor,
@@ -31,7 +32,9 @@ from delg_tf.extraction.image_list import (
 from delg_tf.extraction.images import (
     load_image,
 )
-from delg_tf.extraction.run import SKIPPED_FILE, extract_images
+from delg_tf.extraction.run import extract_images
+from delg_tf.extraction.storage.outputs import extraction_sink
+from delg_tf.extraction.storage.skipped import SKIPPED_FILE
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.search import index_features, search_features
 
@@ -108,6 +111,46 @@ def test_a_folder_is_extracted_resumed_and_bytes_stay(models, folder, tmp_path):
     # Another order, elsewhere: the same files.
     extract_images(config, items[::-1], tmp_path / "other")
     assert _bytes_below(tmp_path / "other") == first
+
+
+def test_extraction_into_packed_files_and_a_store(models, tmp_path):
+    config = extraction_config(models / "local_and_global")
+    images = tmp_path / "images"
+    save_image(images / "b.png", picture())
+    save_image(images / "sub" / "a.png", picture(99, 77))
+    items = images_in_folder(images)
+    # Loaded once for all.
+    extractor = Extractor(config)
+    extract_images(config, items, tmp_path / "official", lambda _: extractor)
+    expected = FeatureStore(tmp_path / "official")
+    (images / "cut.png").write_bytes(b"no image")
+    items = images_in_folder(images)
+    for folder, store in ((tmp_path / "packed", None), (None, tmp_path / "s")):
+        for _ in range(2):
+            with extraction_sink(config, folder, store, "float16") as sink:
+                summary = extract_images(
+                    config, items, sink, lambda _: extractor
+                )
+            assert [name for name, _ in summary.skipped] == ["cut"]
+        assert (summary.extracted, summary.reused) == (0, 2)
+        found = FeatureStore(folder or store)
+        assert found.list_names() == ["b", "sub/a"]
+        for name in ("b", "sub/a"):
+            codes = EncodedFeatures.encode(
+                expected.local_features(name), "float16"
+            )
+            np.testing.assert_array_equal(
+                found.local_features(name).descriptors, codes.descriptors()
+            )
+        with (
+            pytest.raises(InputError, match="Choose another"),
+            extraction_sink(config, folder, store, "binary") as sink,
+        ):
+            extract_images(config, items, sink, lambda _: extractor)
+    # Another setting of extraction gives other features.
+    config.delf_local_config.max_feature_num = 7
+    with pytest.raises(InputError, match="model and configuration"):
+        extraction_sink(config, None, tmp_path / "s", "float16")
 
 
 def test_unreadable_images_are_skipped_and_listed(models, folder, tmp_path):

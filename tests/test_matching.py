@@ -52,6 +52,33 @@ def test_distance_is_a_strict_limit():
         assert len(matches) == expected
 
 
+def test_binary_descriptors_have_a_limit_of_their_own():
+    """Of 8 signs 2 differ: distance 1; 3: 1.22. The limit is 1.15."""
+    signs = np.ones((3, 8))
+    signs[1, :2] = signs[2, :3] = -1
+
+    def features(descriptors):
+        count = len(descriptors)
+        zeros = np.zeros(count)
+        return LocalFeatures(
+            np.zeros((count, 2)), descriptors, zeros + 1, zeros, zeros
+        )
+
+    index = features(signs[:1] / 8**0.5)
+    assert index.is_binary
+    found = match_local_features(
+        features(signs / 8**0.5), index, MatchingConfig()
+    )
+    assert found.putative[:, 0].tolist() == [0, 1]
+    # An angle of 67 degrees: a distance of 1.1, too much among floats.
+    angle = 2 * np.arcsin(1.1 / 2)
+    query = features([[np.cos(angle), np.sin(angle)]])
+    assert not query.is_binary
+    for other, expected in (([[1, 0]], 0), ([[0.5**0.5, 0.5**0.5]], 1)):
+        found = match_local_features(query, features(other), MatchingConfig())
+        assert len(found.putative) == expected
+
+
 @pytest.mark.parametrize("at_a_time", [1 << 24, 500])
 @pytest.mark.parametrize("scale", [1.0, 300.0])
 def test_neighbours_are_those_of_a_tree(monkeypatch, at_a_time, scale):
@@ -387,6 +414,7 @@ def test_an_index_feature_may_count_once():
         ("descriptor_distance", 0.0),
         ("descriptor_distance", float("nan")),
         ("ratio_test", 1.1),
+        ("binary_distance", 0.0),
         ("ratio_test", 0.0),
         ("residual_threshold", -1),
         ("residual_threshold", None),

@@ -8,7 +8,9 @@ from delg_tf.common.errors import InputError
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string(
-    "features_dir", None, "Folder with a <name>.delg_global file an image."
+    "features_dir",
+    None,
+    "Folder of feature files, official or packed, or file of a store.",
 )
 flags.DEFINE_string("index_dir", None, "Folder to write the index to.")
 flags.DEFINE_string(

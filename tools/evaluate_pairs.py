@@ -37,7 +37,7 @@ flags.DEFINE_integer(
 flags.DEFINE_string(
     "query_features_dir",
     None,
-    "Folder with a <name>.delg_local file a query image.",
+    "Folder of feature files of the query images, or file of a store.",
 )
 flags.DEFINE_string(
     "index_features_dir",

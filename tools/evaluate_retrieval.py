@@ -25,12 +25,14 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "query_features_dir",
     None,
-    "Without --search_results: folder with the queries' feature files.",
+    "Without --search_results: folder with the queries' feature files, or a "
+    "store.",
 )
 flags.DEFINE_string(
     "index_features_dir",
     None,
-    "Without --search_results: folder with the index images' feature files.",
+    "Without --search_results: folder with the index images' feature files, or "
+    "a store.",
 )
 flags.DEFINE_bool(
     "use_geometric_verification",

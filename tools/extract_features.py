@@ -1,4 +1,4 @@
-"""Extracts global and local features of images into feature files.
+"""Extracts global and local features of images into files or a store.
 
 The images are those of a folder (--images_dir), of a list
 (--list_images_path), or the query or index images of a data set
@@ -9,6 +9,7 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.data import image_limits
+from delg_tf.extraction.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
 from delg_tf.extraction.levels.base import PRECISIONS, RUNTIMES
 
 FLAGS = flags.FLAGS
@@ -53,6 +54,26 @@ flags.DEFINE_enum(
     "Of the files of local features; the content is the same. The other tools "
     "look for .delg_local, the official DELF examples for .delf.",
 )
+flags.DEFINE_string(
+    "feature_store",
+    None,
+    "In place of --output_features_dir: one file for all images, to which "
+    "further images can be added (any name; Arrow calls such files .arrows).",
+)
+flags.DEFINE_enum(
+    "local_format",
+    None,
+    LOCAL_FORMATS,
+    "Of local features. In a folder, packed files (.delg_packed) take the "
+    "place of the official ones. A feature of 128 numbers takes 528, 266, 138 "
+    "or 26 bytes; without the flag 552 in official files, and 528 in a store.",
+)
+flags.DEFINE_enum(
+    "global_format",
+    "float32",
+    GLOBAL_FORMATS,
+    "Of global descriptors in packed files and in a store.",
+)
 flags.DEFINE_enum(
     "runtime",
     "auto",
@@ -74,7 +95,26 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 image_limits.define_flag()
-flags.mark_flags_as_required(["delf_config_path", "output_features_dir"])
+flags.mark_flags_as_required(["delf_config_path"])
+
+
+def _check_output() -> None:
+    """Raises InputError for flags of the output that contradict each other."""
+    from delg_tf.common.errors import InputError
+
+    if bool(FLAGS.output_features_dir) == bool(FLAGS.feature_store):
+        raise InputError("Pass --output_features_dir or --feature_store.")
+    official = not (FLAGS.feature_store or FLAGS.local_format)
+    if official and FLAGS.global_format != "float32":
+        raise InputError(
+            "Official files are float32: --global_format needs --local_format "
+            "or --feature_store."
+        )
+    if not official and FLAGS.local_features_extension != ".delg_local":
+        raise InputError(
+            "--local_features_extension is for official files: leave it out, "
+            "or --local_format and --feature_store."
+        )
 
 
 def main() -> None:
@@ -83,6 +123,7 @@ def main() -> None:
     from delg_tf.extraction import image_list
     from delg_tf.extraction.config import load_config
 
+    _check_output()
     config = load_config(FLAGS.delf_config_path, FLAGS.model_path)
     if FLAGS.dataset_file_path:
         if not FLAGS.images_dir:
@@ -107,16 +148,24 @@ def main() -> None:
     # TensorFlow loads only for inputs that are in order.
     from delg_tf.extraction.extractor import Extractor
     from delg_tf.extraction.run import extract_images
+    from delg_tf.extraction.storage.outputs import extraction_sink
 
-    summary = extract_images(
+    with extraction_sink(
         config,
-        items,
         FLAGS.output_features_dir,
-        lambda config: Extractor(config, FLAGS.runtime, FLAGS.precision),
-        local_suffix=FLAGS.local_features_extension,
-        batch_size=FLAGS.batch_size,
-        max_image_pixels=FLAGS.max_image_pixels,
-    )
+        FLAGS.feature_store,
+        FLAGS.local_format,
+        FLAGS.global_format,
+        FLAGS.local_features_extension,
+    ) as sink:
+        summary = extract_images(
+            config,
+            items,
+            sink,
+            lambda config: Extractor(config, FLAGS.runtime, FLAGS.precision),
+            batch_size=FLAGS.batch_size,
+            max_image_pixels=FLAGS.max_image_pixels,
+        )
     print(
         f"{summary.extracted} images extracted "
         f"({summary.images_per_second:.1f} a second), {summary.empty} of them "

@@ -16,10 +16,17 @@ flags.DEFINE_string("image_2_path", None, "Second image.")
 flags.DEFINE_string(
     "features_1_path",
     None,
-    "Local features of the first image (.delg_local or .delf); without it "
-    "they are extracted, by --delf_config_path.",
+    "Local features of the first image (.delg_local, .delf or .delg_packed, or "
+    "with --features_1_name a folder or a store); without it they are "
+    "extracted, by --delf_config_path.",
 )
 flags.DEFINE_string("features_2_path", None, "The same of the second image.")
+flags.DEFINE_string(
+    "features_1_name",
+    None,
+    "The first image's name in the folder or store --features_1_path.",
+)
+flags.DEFINE_string("features_2_name", None, "The same of the second image.")
 flags.DEFINE_string(
     "delf_config_path", None, "Extraction configuration (text DelfConfig)."
 )
@@ -42,6 +49,7 @@ def main() -> None:
         PairInputs(
             image_paths=(FLAGS.image_1_path, FLAGS.image_2_path),
             feature_paths=(FLAGS.features_1_path, FLAGS.features_2_path),
+            feature_names=(FLAGS.features_1_name, FLAGS.features_2_name),
             config_path=FLAGS.delf_config_path,
             model_path=FLAGS.model_path,
             output_image=FLAGS.output_image,

@@ -14,14 +14,14 @@ flags.DEFINE_string("index_dir", None, "Index made by tools/build_index.py.")
 flags.DEFINE_string(
     "query_features_dir",
     None,
-    "Folder with the queries' <name>.delg_global files, and with their "
-    "<name>.delg_local files for --rerank.",
+    "Folder of the queries' feature files, official or packed, or file of a "
+    "store; --rerank needs local features in it.",
 )
 flags.DEFINE_string(
     "index_features_dir",
     None,
-    "Folder with the index images' <name>.delg_local files, for --rerank; "
-    "without it the folder that the index was built from.",
+    "The same of the index images, for --rerank; without it the folder or "
+    "store that the index was built from.",
 )
 flags.DEFINE_list(
     "query_names",

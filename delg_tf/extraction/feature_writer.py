@@ -1,20 +1,15 @@
-"""Feature files of images, written while the network goes on."""
+"""Features of images, written while the network goes on."""
 
 import collections
 import concurrent.futures
 import errno
-import pathlib
 
 from absl import logging
 
 from delg_tf.data.decoder import UnreadableImageError
 from delg_tf.extraction.extractor import ImageFeatures
-from delg_tf.extraction.feature_io import (
-    GLOBAL_SUFFIX,
-    write_global_descriptor,
-    write_local_features,
-)
 from delg_tf.extraction.image_list import ImageItem
+from delg_tf.extraction.storage.base import FeatureSink
 
 # Images whose files may wait to be written.
 _PENDING = 8
@@ -24,20 +19,18 @@ class FeatureWriter:
     """Writes in a thread of its own; a context.
 
     Args:
-        output: folder of the files.
-        local_suffix: extension of those of local features.
+        sink: where they are written; flushed at the end, not closed.
 
     Attributes:
-        skipped: (name, reason) of images without files; complete after the
-            context.
+        skipped: (name, reason) of images without features; complete after
+            the context.
         empty: images that are too small to have features.
     """
 
-    def __init__(self, output: pathlib.Path, local_suffix: str):
+    def __init__(self, sink: FeatureSink):
         self.skipped: list[tuple[str, str]] = []
         self.empty = 0
-        self._output = output
-        self._suffix = local_suffix
+        self._sink = sink
         self._pool = concurrent.futures.ThreadPoolExecutor(1)
         self._pending: collections.deque = collections.deque()
 
@@ -50,6 +43,7 @@ class FeatureWriter:
                 self._wait(0)
         finally:
             self._pool.shutdown(cancel_futures=True)
+            self._sink.flush()
 
     def write(self, item: ImageItem, features: ImageFeatures) -> None:
         """Takes an image's features; errors of earlier ones show here."""
@@ -72,14 +66,10 @@ class FeatureWriter:
                 self.skip(item, error)
 
     def _write(self, item: ImageItem, features: ImageFeatures) -> None:
-        stem = f"{self._output / item.name}"
         try:
-            if features.global_descriptor is not None:
-                write_global_descriptor(
-                    f"{stem}{GLOBAL_SUFFIX}", features.global_descriptor
-                )
-            if features.local is not None:
-                write_local_features(f"{stem}{self._suffix}", features.local)
+            self._sink.write(
+                item.name, features.global_descriptor, features.local
+            )
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise

@@ -1,6 +1,7 @@
 """Local features of one image, as arrays."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -65,6 +66,18 @@ class LocalFeatures:
     def depth(self) -> int:
         """Dimensions of a descriptor, D."""
         return self.descriptors.shape[1]
+
+    @functools.cached_property
+    def is_binary(self) -> bool:
+        """Whether descriptors are signs: all numbers of one magnitude."""
+        if self.descriptors.size == 0:
+            return False
+        magnitude = abs(self.descriptors[0, 0])
+        # Most others are told by their first descriptor.
+        return all(
+            bool((np.abs(part) == magnitude).all())
+            for part in (self.descriptors[:1], self.descriptors)
+        )
 
     @classmethod
     def empty(cls, depth: int = 0) -> "LocalFeatures":

@@ -2,31 +2,27 @@
 
 import collections
 import concurrent.futures
-import csv
 import dataclasses
-import os
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 from delg_tf.common.errors import InputError
-from delg_tf.common.files import PathLike, atomic_write, readable
+from delg_tf.common.files import PathLike
 from delg_tf.common.progress import Progress
 from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.extraction.batching import batches
 from delg_tf.extraction.extractor import Extractor, PreparedImage
-from delg_tf.extraction.feature_io import (
-    GLOBAL_SUFFIX,
-    LOCAL_SUFFIX,
-)
+from delg_tf.extraction.feature_io import LOCAL_SUFFIX
 from delg_tf.extraction.feature_writer import FeatureWriter
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import (
     UnreadableImageError,
     load_image,
 )
+from delg_tf.extraction.storage.base import FeatureSink
+from delg_tf.extraction.storage.folder import OfficialFiles
+from delg_tf.extraction.storage.skipped import write_skipped
 from delg_tf.protos import delf_config_pb2
 
-SKIPPED_FILE = "skipped_images.csv"
 # Images decoded at a time.
 _READERS = 4
 # So many times a batch may wait for others of its size.
@@ -57,7 +53,7 @@ class ExtractionSummary:
 def extract_images(
     config: delf_config_pb2.DelfConfig,
     items: Sequence[ImageItem],
-    output_dir: PathLike,
+    output: PathLike | FeatureSink,
     make_extractor: Callable[[delf_config_pb2.DelfConfig], Extractor] = (
         Extractor
     ),
@@ -65,12 +61,9 @@ def extract_images(
     batch_size: int = 1,
     max_image_pixels: int = MAX_PIXELS,
 ) -> ExtractionSummary:
-    """Extracts images into feature files.
+    """Extracts images into feature files or a store.
 
-    Global descriptors go to `.delg_global` files, local features to those of
-    `local_suffix`.
-
-    Images whose files are all there are passed over, so a run that was cut
+    Images whose features are there are passed over, so a run that was cut
     off goes on. Images that cannot be used are left out and listed, with the
     reason, in `skipped_images.csv` of the output folder. Images that are too
     small to have features get files that say so.
@@ -78,9 +71,10 @@ def extract_images(
     Args:
         config: what to extract.
         items: the images.
-        output_dir: folder of the feature files, created if missing.
+        output: folder of official feature files, created if missing; or any
+            sink, which stays open.
         make_extractor: loads the model; called only if there is work.
-        local_suffix: extension of the files of local features.
+        local_suffix: extension of official files of local features.
         batch_size: images of one size that go through the network together,
             at most.
         max_image_pixels: larger images are left out.
@@ -91,15 +85,16 @@ def extract_images(
     Raises:
         InputError: the model is missing or unfit, or no image can be used.
     """
-    output = pathlib.Path(output_dir)
-    suffixes = _suffixes(config, local_suffix)
-    todo = [
-        item
-        for item in items
-        # Unlike pathlib's, it takes any name.
-        if not all(os.path.exists(output / f"{item.name}{s}") for s in suffixes)
-    ]
-    writer = FeatureWriter(output, local_suffix)
+    sink = output
+    if not isinstance(sink, FeatureSink):
+        sink = OfficialFiles(
+            output,
+            config.use_global_features,
+            config.use_local_features,
+            local_suffix,
+        )
+    todo = [item for item in items if not sink.contains(item.name)]
+    writer = FeatureWriter(sink)
     rate = 0.0
     if todo:
         extractor = make_extractor(config)
@@ -116,7 +111,7 @@ def extract_images(
                 progress.advance(len(group))
             rate = progress.rate
     skipped = sorted(writer.skipped)
-    _report_skipped(output, skipped)
+    write_skipped(sink.skipped_path, skipped)
     if items and len(skipped) == len(items):
         raise InputError(
             f"None of the {len(items)} images could be used; the first is "
@@ -129,18 +124,6 @@ def extract_images(
         skipped=skipped,
         images_per_second=rate,
     )
-
-
-def _suffixes(
-    config: delf_config_pb2.DelfConfig, local_suffix: str
-) -> list[str]:
-    """Returns the extensions of an image's files."""
-    suffixes = []
-    if config.use_global_features:
-        suffixes.append(GLOBAL_SUFFIX)
-    if config.use_local_features:
-        suffixes.append(local_suffix)
-    return suffixes
 
 
 def _load_ahead(
@@ -196,16 +179,3 @@ def _extract(
         return
     for (item, _), features in zip(group, found):
         writer.write(item, features)
-
-
-def _report_skipped(
-    output: pathlib.Path, skipped: list[tuple[str, str]]
-) -> None:
-    path = output / SKIPPED_FILE
-    if not skipped:
-        path.unlink(missing_ok=True)
-        return
-    with atomic_write(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["name", "reason"])
-        writer.writerows((readable(name), reason) for name, reason in skipped)

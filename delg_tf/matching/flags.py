@@ -16,10 +16,11 @@ def define_matching_flags() -> None:
     """Defines the flags that `matching_config` reads."""
     flags.DEFINE_float(
         "local_descriptor_matching_threshold",
-        1.0,
+        None,
         "Largest Euclidean distance between the descriptors of two matching "
-        "features; with --use_ratio_test the largest ratio of the nearest to "
-        "the second nearest distance instead.",
+        "features; by default 1.0, with binary features "
+        f"{MatchingConfig.binary_distance}. With --use_ratio_test the largest "
+        "ratio of the nearest to the second nearest distance instead.",
     )
     flags.DEFINE_bool(
         "use_ratio_test", False, "Match by the ratio of distances."
@@ -73,7 +74,9 @@ def matching_config() -> MatchingConfig:
     Raises:
         InputError: a flag is out of range.
     """
-    threshold = FLAGS.local_descriptor_matching_threshold
+    given = FLAGS.local_descriptor_matching_threshold
+    threshold = MatchingConfig.descriptor_distance if given is None else given
+    binary = MatchingConfig.binary_distance if given is None else given
     if not threshold > 0 or (FLAGS.use_ratio_test and threshold > 1):
         raise InputError(
             "--local_descriptor_matching_threshold must be above 0, and at "
@@ -81,6 +84,7 @@ def matching_config() -> MatchingConfig:
         )
     return MatchingConfig(
         descriptor_distance=None if FLAGS.use_ratio_test else threshold,
+        binary_distance=None if FLAGS.use_ratio_test else binary,
         ratio_test=threshold if FLAGS.use_ratio_test else None,
         mutual=FLAGS.mutual_matches,
         residual_threshold=FLAGS.ransac_residual_threshold,

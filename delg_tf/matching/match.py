@@ -57,6 +57,10 @@ def match_local_features(
             f"the index image's {index.depth}. Extract both with one model."
         )
     verifier = make_verifier(config) if verifier is None else verifier
+    if query.is_binary or index.is_binary:
+        config = dataclasses.replace(
+            config, descriptor_distance=config.binary_distance
+        )
     putative = putative_matches(query.descriptors, index.descriptors, config)
     source = index.locations[putative[:, 1]].astype(np.float64)
     target = query.locations[putative[:, 0]].astype(np.float64)

@@ -8,13 +8,13 @@ from delg_tf.common.errors import InputError
 from delg_tf.common.files import existing_file, refuse_existing
 from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.extraction.config import load_config
-from delg_tf.extraction.feature_io import read_local_features
 from delg_tf.extraction.images import (
     LoadedImage,
     UnreadableImageError,
     load_image,
 )
 from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.extraction.storage.choice import read_local_of
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.matching.drawing import draw_matches
 from delg_tf.matching.match import Match, match_local_features
@@ -28,6 +28,7 @@ class PairInputs:
         image_paths: the two images; each may be None if its features are
             given.
         feature_paths: their feature files; None: extracted from the image.
+        feature_names: their names where a path is a folder or a store.
         config_path: extraction configuration, for images without features.
         model_path: takes the place of the configuration's model.
         output_image: picture to write, or None.
@@ -37,6 +38,7 @@ class PairInputs:
 
     image_paths: tuple[str | None, str | None]
     feature_paths: tuple[str | None, str | None] = (None, None)
+    feature_names: tuple[str | None, str | None] = (None, None)
     config_path: str | None = None
     model_path: str | None = None
     output_image: str | None = None
@@ -125,9 +127,11 @@ def _check(inputs: PairInputs) -> None:
 def _features(inputs: PairInputs) -> tuple[LocalFeatures, LocalFeatures]:
     extractor = None
     features = []
-    for image, path in zip(inputs.image_paths, inputs.feature_paths):
+    for image, path, name in zip(
+        inputs.image_paths, inputs.feature_paths, inputs.feature_names
+    ):
         if path is not None:
-            features.append(read_local_features(path))
+            features.append(read_local_of(path, name))
             continue
         if extractor is None:
             # Loads TensorFlow, which feature files do not need.

@@ -1,17 +1,17 @@
-"""Feature files of a folder, found by image name."""
+"""Features of a folder of files or of a store, found by image name."""
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.common.files import PathLike, existing_directory
+from delg_tf.common.files import PathLike
 from delg_tf.common.progress import Progress
-from delg_tf.extraction import feature_io
-from delg_tf.extraction.feature_io import GLOBAL_SUFFIX, LOCAL_SUFFIX
+from delg_tf.extraction.feature_io import GLOBAL_SUFFIX
 from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.extraction.storage.choice import open_source
 from delg_tf.retrieval.index import NORM_TOLERANCE
 
 # Names shown when many files are bad.
@@ -19,35 +19,45 @@ _NAMES_SHOWN = 10
 
 
 class FeatureStore:
-    """Reads `<name>.delg_global` and `<name>.delg_local` of one folder.
+    """Reads features from wherever extraction has put them.
 
-    Parsed local features are kept, because re-ranking meets the same images
+    That is a folder of official (`.delg_global`, `.delg_local`) or packed
+    files (`.delg_packed`), or a single-file store; the path tells which.
+
+    Decoded local features are kept, because re-ranking meets the same images
     for many queries. Safe to use from several threads.
+
+    Attributes:
+        directory: the folder, or the store's file.
     """
 
     def __init__(self, features_dir: PathLike, cache_size: int = 1024):
-        """Opens the folder.
+        """Opens the folder or file.
 
         Args:
-            features_dir: the folder; a name may contain subfolders.
+            features_dir: the folder, in which a name may contain subfolders,
+                or the store's file.
             cache_size: number of images whose local features are kept, the
                 least recently used leaving first. An image with 1,000
                 features of 128 numbers takes half a megabyte.
 
         Raises:
-            InputError: there is no such folder.
+            InputError: there is no such folder or store.
         """
-        self.directory = existing_directory(features_dir, "features folder")
+        self._source = open_source(features_dir)
+        self.directory = self._source.path
         # A cache of its own for each store, not for the class.
-        self._local = functools.lru_cache(maxsize=cache_size)(self._read_local)
+        self._local = functools.lru_cache(maxsize=cache_size)(
+            self._source.read_local
+        )
 
     def global_path(self, name: str) -> pathlib.Path:
-        """Returns where the global descriptor of an image is."""
-        return self.directory / f"{name}{GLOBAL_SUFFIX}"
+        """Returns the file in which the global descriptor of an image is."""
+        return self._source.file_of(name, "global")
 
     def local_path(self, name: str) -> pathlib.Path:
-        """Returns where the local features of an image are."""
-        return self.directory / f"{name}{LOCAL_SUFFIX}"
+        """Returns the file in which the local features of an image are."""
+        return self._source.file_of(name, "local")
 
     def list_names(self) -> list[str]:
         """Returns the sorted names of all images with a global descriptor.
@@ -55,23 +65,21 @@ class FeatureStore:
         Raises:
             InputError: there is none.
         """
-        names = sorted(
-            path.relative_to(self.directory)
-            .as_posix()
-            .removesuffix(GLOBAL_SUFFIX)
-            for path in self.directory.rglob(f"*{GLOBAL_SUFFIX}")
-        )
+        names = self._source.names("global")
         if not names:
-            raise InputError(f"{self.directory} has no *{GLOBAL_SUFFIX} file.")
+            raise InputError(
+                f"{self.directory} has no *{GLOBAL_SUFFIX} file and no other "
+                "global descriptors."
+            )
         return names
 
     def require_local(self, names: Iterable[str]) -> None:
-        """Checks that images have a file of local features.
+        """Checks that images have local features.
 
         Raises:
-            InputError: files are missing; the message names them.
+            InputError: some have none; the message names them.
         """
-        _require(names, self.local_path, self.directory, LOCAL_SUFFIX)
+        self._require(names, "local")
 
     def local_features(self, name: str) -> LocalFeatures:
         """Returns the local features of an image.
@@ -80,9 +88,6 @@ class FeatureStore:
             InputError: the file is missing or damaged.
         """
         return self._local(name)
-
-    def _read_local(self, name: str) -> LocalFeatures:
-        return feature_io.read_local_features(self.local_path(name))
 
     def global_descriptors(self, names: Sequence[str]) -> np.ndarray:
         """Reads global descriptors.
@@ -101,7 +106,7 @@ class FeatureStore:
         """
         if not names:
             raise ValueError("`names` must not be empty. Received: none.")
-        _require(names, self.global_path, self.directory, GLOBAL_SUFFIX)
+        self._require(names, "global")
         descriptors = np.zeros((len(names), 0), np.float32)
         problems = []
         with Progress(len(names), "Reading descriptors", "file") as progress:
@@ -122,12 +127,12 @@ class FeatureStore:
         return descriptors
 
     def _read_global(self, name: str) -> np.ndarray:
-        path = self.global_path(name)
-        descriptor = feature_io.read_global_descriptor(path)
+        descriptor = self._source.read_global(name)
         norm = float(np.linalg.norm(descriptor))
         if descriptor.size and not abs(norm - 1.0) <= NORM_TOLERANCE:
             raise InputError(
-                f"{path}: the descriptor is not L2-normalised (norm {norm:g})."
+                f"{self._place(name)}: the descriptor is not L2-normalised "
+                f"(norm {norm:g})."
             )
         return descriptor
 
@@ -136,23 +141,19 @@ class FeatureStore:
     ) -> None:
         if descriptor.size not in (0, others.shape[1]):
             raise InputError(
-                f"{self.global_path(name)}: the descriptor has "
+                f"{self._place(name)}: the descriptor has "
                 f"{descriptor.size} dimensions, others have "
                 f"{others.shape[1]}. Extract all with the same model."
             )
 
+    def _place(self, name: str) -> str:
+        return f"{self.global_path(name)} ({name})"
 
-def _require(
-    names: Iterable[str],
-    path_of: Callable[[str], pathlib.Path],
-    directory: pathlib.Path,
-    suffix: str,
-) -> None:
-    missing = [name for name in names if not path_of(name).is_file()]
-    if missing:
-        raise InputError(
-            _summary(f"files *{suffix} missing in {directory}", missing)
-        )
+    def _require(self, names: Iterable[str], kind: str) -> None:
+        missing = [name for name in names if not self._source.has(name, kind)]
+        if missing:
+            what = self._source.missing_text(kind)
+            raise InputError(_summary(what, missing))
 
 
 def _summary(what: str, items: Sequence[str]) -> str:

@@ -1,0 +1,1 @@
+"""Local features in few bytes: codes, packed files, the single-file store."""

@@ -1,0 +1,1 @@
+"""Where features of many images lie: folders of files, the single file."""

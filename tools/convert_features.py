@@ -1,0 +1,67 @@
+"""Copies features from any place to any other, in any format.
+
+Places are folders of official files (.delg_global, .delg_local, .delf),
+folders of packed files (.delg_packed), and single-file stores. Nothing that is
+at the output is overwritten; a copy that was cut off goes on.
+"""
+
+from absl import flags
+
+from delg_tf.common import cli
+from delg_tf.extraction.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string(
+    "features", None, "Folder of feature files, or file of a store, to read."
+)
+flags.DEFINE_string("output", None, "Folder, or file of a store, to write.")
+flags.DEFINE_enum(
+    "output_kind",
+    None,
+    ["official", "packed", "store"],
+    "What to write: official files (float32), packed files, or a store.",
+)
+flags.DEFINE_enum(
+    "local_format",
+    None,
+    LOCAL_FORMATS,
+    "Of local features, in packed files and stores. Without it they stay as "
+    "they are; official ones are float32.",
+)
+flags.DEFINE_enum(
+    "global_format",
+    None,
+    GLOBAL_FORMATS,
+    "The same of global descriptors.",
+)
+flags.mark_flags_as_required(["features", "output", "output_kind"])
+
+
+def main() -> None:
+    """Reads the flags and copies."""
+    from delg_tf.common.errors import InputError
+    from delg_tf.extraction.storage.convert import convert_features
+
+    if FLAGS.output_kind == "official" and (
+        FLAGS.local_format or FLAGS.global_format
+    ):
+        raise InputError(
+            "Official files are float32: leave out --local_format and "
+            "--global_format."
+        )
+    summary = convert_features(
+        FLAGS.features,
+        FLAGS.output,
+        FLAGS.output_kind,
+        FLAGS.local_format,
+        FLAGS.global_format,
+    )
+    print(
+        f"{FLAGS.output}: {summary.converted} images written, "
+        f"{summary.reused} were there, {len(summary.skipped)} skipped."
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
