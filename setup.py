@@ -47,6 +47,8 @@ setuptools.setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        # TFRecords and extraction on clusters (--runner).
+        "beam": ["apache-beam>=2.70"],
         # Photographs of the demonstration data set.
         "demo": ["scikit-learn>=1.5"],
         # CUDA libraries for NVIDIA GPUs, as pip packages.
@@ -60,6 +62,7 @@ setuptools.setup(
             "tf-slim==1.1.0",
         ],
         "test": [
+            "apache-beam>=2.70",
             "import-linter>=2.0",
             "nncf>=2.17",
             "pytest>=8.0",
