@@ -5,11 +5,14 @@ The images are those of a folder (--images_dir), of a list
 (--dataset_file_path and --images_dir).
 """
 
+import functools
+
 from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.data import image_limits
 from delg_tf.extraction.levels.base import PRECISIONS, RUNTIMES
+from delg_tf.parallel import flags as parallel_flags
 
 FLAGS = flags.FLAGS
 
@@ -73,6 +76,21 @@ flags.DEFINE_integer(
     "Images of one size that go through the network together.",
     lower_bound=1,
 )
+flags.DEFINE_integer(
+    "num_workers",
+    1,
+    "Processes on this machine (--runner=local): one for each GPU. A CPU is "
+    "kept busy by one; several share its cores.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "images_per_shard",
+    None,
+    "Images that a worker gets at a time; by default up to 2,000, fewer if "
+    "there are more workers.",
+    lower_bound=1,
+)
+parallel_flags.define_flags()
 image_limits.define_flag()
 flags.mark_flags_as_required(["delf_config_path", "output_features_dir"])
 
@@ -107,15 +125,25 @@ def main() -> None:
     # TensorFlow loads only for inputs that are in order.
     from delg_tf.extraction.extractor import Extractor
     from delg_tf.extraction.run import extract_images
+    from delg_tf.parallel.choice import local_runner, make_runner
 
     summary = extract_images(
         config,
         items,
         FLAGS.output_features_dir,
-        lambda config: Extractor(config, FLAGS.runtime, FLAGS.precision),
+        functools.partial(
+            Extractor, runtime=FLAGS.runtime, precision=FLAGS.precision
+        ),
         local_suffix=FLAGS.local_features_extension,
         batch_size=FLAGS.batch_size,
         max_image_pixels=FLAGS.max_image_pixels,
+        runner=make_runner(
+            FLAGS.runner,
+            FLAGS.runner_options,
+            FLAGS.output_features_dir,
+            local_runner(FLAGS.num_workers),
+        ),
+        images_per_shard=FLAGS.images_per_shard,
     )
     print(
         f"{summary.extracted} images extracted "

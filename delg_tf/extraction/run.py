@@ -1,38 +1,36 @@
 """Extraction of many images into feature files."""
 
-import collections
-import concurrent.futures
 import csv
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, atomic_write, readable
 from delg_tf.common.progress import Progress
 from delg_tf.data.image_limits import MAX_PIXELS
-from delg_tf.extraction.batching import batches
-from delg_tf.extraction.extractor import Extractor, PreparedImage
-from delg_tf.extraction.feature_io import (
-    GLOBAL_SUFFIX,
-    LOCAL_SUFFIX,
-)
-from delg_tf.extraction.feature_writer import FeatureWriter
+from delg_tf.extraction.config import with_absolute_paths
+from delg_tf.extraction.extractor import Extractor
+from delg_tf.extraction.feature_io import LOCAL_SUFFIX
 from delg_tf.extraction.image_list import ImageItem
-from delg_tf.extraction.images import (
-    UnreadableImageError,
-    load_image,
+from delg_tf.extraction.shard import (
+    ExtractionJob,
+    ExtractionShard,
+    MakeExtractor,
+    ShardSummary,
+    extract_shard,
+    forget_model,
 )
+from delg_tf.parallel.base import ShardRunner
+from delg_tf.parallel.threads import ThreadRunner
 from delg_tf.protos import delf_config_pb2
 
 SKIPPED_FILE = "skipped_images.csv"
-# Images decoded at a time.
-_READERS = 4
-# So many times a batch may wait for others of its size.
-_WAITING = 8
-
-_Loaded = tuple[ImageItem, PreparedImage | UnreadableImageError]
+# Enough that reading ahead anew for each shard costs nothing.
+_LARGEST_SHARD = 2000
+# Of each worker, so that all end at about the same time.
+_SHARDS_OF_A_WORKER = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +56,12 @@ def extract_images(
     config: delf_config_pb2.DelfConfig,
     items: Sequence[ImageItem],
     output_dir: PathLike,
-    make_extractor: Callable[[delf_config_pb2.DelfConfig], Extractor] = (
-        Extractor
-    ),
+    make_extractor: MakeExtractor = Extractor,
     local_suffix: str = LOCAL_SUFFIX,
     batch_size: int = 1,
     max_image_pixels: int = MAX_PIXELS,
+    runner: ShardRunner | None = None,
+    images_per_shard: int | None = None,
 ) -> ExtractionSummary:
     """Extracts images into feature files.
 
@@ -79,43 +77,77 @@ def extract_images(
         config: what to extract.
         items: the images.
         output_dir: folder of the feature files, created if missing.
-        make_extractor: loads the model; called only if there is work.
+        make_extractor: loads the model; called only if there is work, once in
+            each process. Processes and machines need one that can be pickled.
         local_suffix: extension of the files of local features.
         batch_size: images of one size that go through the network together,
             at most.
         max_image_pixels: larger images are left out.
+        runner: where the work is done; None: in this process.
+        images_per_shard: images given to a worker at a time; None: up to
+            2,000, fewer if there are more workers.
 
     Returns:
         What was done.
 
     Raises:
         InputError: the model is missing or unfit, or no image can be used.
+        ChildProcessError: a worker was lost; start again.
     """
-    output = pathlib.Path(output_dir)
-    suffixes = _suffixes(config, local_suffix)
-    todo = [
-        item
-        for item in items
-        # Unlike pathlib's, it takes any name.
-        if not all(os.path.exists(output / f"{item.name}{s}") for s in suffixes)
-    ]
-    writer = FeatureWriter(output, local_suffix)
-    rate = 0.0
+    runner = runner or ThreadRunner()
+    job = ExtractionJob(
+        with_absolute_paths(config),
+        pathlib.Path(os.path.abspath(output_dir)),
+        make_extractor,
+        local_suffix,
+        batch_size,
+        max_image_pixels,
+    )
+    todo = job.missing(items)
+    results, rate = [], 0.0
     if todo:
-        extractor = make_extractor(config)
-        loaded = _load_ahead(todo, extractor, 2 * batch_size, max_image_pixels)
-        waiting = _WAITING * batch_size
-        with (
-            Progress(
-                len(items), "Extraction", "image", done=len(items) - len(todo)
-            ) as progress,
-            writer,
-        ):
-            for group in batches(loaded, _size, batch_size, waiting):
-                _extract(extractor, group, writer)
-                progress.advance(len(group))
+        size = images_per_shard or _shard_size(len(todo), runner.workers)
+        reused = len(items) - len(todo)
+        with Progress(len(items), "Extraction", "image", reused) as progress:
+            shards = list(_shards(job, todo, size))
+            try:
+                results = runner.run(extract_shard, shards, progress.advance)
+            finally:
+                forget_model(job)
             rate = progress.rate
-    skipped = sorted(writer.skipped)
+    return _summary(job.output, items, len(todo), results, rate)
+
+
+def _shard_size(images: int, workers: int) -> int:
+    if workers > 1:
+        images = -(-images // (_SHARDS_OF_A_WORKER * workers))
+    return min(images, _LARGEST_SHARD)
+
+
+def _shards(
+    job: ExtractionJob, items: Sequence[ImageItem], size: int
+) -> Iterator[ExtractionShard]:
+    """Cuts the images into parts."""
+    for begin in range(0, len(items), size):
+        part = [
+            # For workers with another working directory.
+            dataclasses.replace(
+                item, path=pathlib.Path(os.path.abspath(item.path))
+            )
+            for item in items[begin : begin + size]
+        ]
+        yield ExtractionShard(job, part)
+
+
+def _summary(
+    output: pathlib.Path,
+    items: Sequence[ImageItem],
+    todo: int,
+    results: Sequence[ShardSummary],
+    rate: float,
+) -> ExtractionSummary:
+    """Puts the results of all shards together, and lists what was skipped."""
+    skipped = sorted(one for result in results for one in result.skipped)
     _report_skipped(output, skipped)
     if items and len(skipped) == len(items):
         raise InputError(
@@ -123,79 +155,13 @@ def extract_images(
             f"{items[0].path}: {dict(skipped)[items[0].name]}"
         )
     return ExtractionSummary(
-        extracted=len(todo) - len(skipped),
-        empty=writer.empty,
-        reused=len(items) - len(todo),
+        # A shard that was run again passed over what it had done before.
+        extracted=todo - len(skipped),
+        empty=sum(result.empty for result in results),
+        reused=len(items) - todo,
         skipped=skipped,
         images_per_second=rate,
     )
-
-
-def _suffixes(
-    config: delf_config_pb2.DelfConfig, local_suffix: str
-) -> list[str]:
-    """Returns the extensions of an image's files."""
-    suffixes = []
-    if config.use_global_features:
-        suffixes.append(GLOBAL_SUFFIX)
-    if config.use_local_features:
-        suffixes.append(local_suffix)
-    return suffixes
-
-
-def _load_ahead(
-    items: Sequence[ImageItem],
-    extractor: Extractor,
-    ahead: int,
-    max_pixels: int,
-) -> Iterator[_Loaded]:
-    """Loads images in order, a few ahead of the one that is yielded."""
-
-    def load(item: ImageItem) -> PreparedImage | UnreadableImageError:
-        try:
-            image = load_image(item.path, item.box, max_pixels)
-            return extractor.prepare(image)
-        except UnreadableImageError as error:
-            return error
-
-    pending: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
-        for item in items:
-            pending.append((item, pool.submit(load, item)))
-            if len(pending) > ahead:
-                ready, future = pending.popleft()
-                yield ready, future.result()
-        for ready, future in pending:
-            yield ready, future.result()
-
-
-def _size(loaded: _Loaded) -> tuple[int, int]:
-    """What images that go through the network together have in common."""
-    image = loaded[1]
-    readable = isinstance(image, PreparedImage)
-    return image.pixels.shape[:2] if readable else (0, 0)
-
-
-def _extract(
-    extractor: Extractor, group: Sequence[_Loaded], writer: FeatureWriter
-) -> None:
-    """Extracts a group of one size."""
-    if isinstance(group[0][1], UnreadableImageError):
-        for item, error in group:
-            writer.skip(item, error)
-        return
-    try:
-        found = extractor.extract_batch([image for _, image in group])
-    except UnreadableImageError as error:
-        # Too much for the memory together, and perhaps alone.
-        if len(group) == 1:
-            writer.skip(group[0][0], error)
-        else:
-            for one in group:
-                _extract(extractor, [one], writer)
-        return
-    for (item, _), features in zip(group, found):
-        writer.write(item, features)
 
 
 def _report_skipped(
