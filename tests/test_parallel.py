@@ -174,6 +174,12 @@ def test_what_cannot_run_is_refused(tmp_path):
         ("local", "--x=1", tmp_path, "--runner_options"),
         ("FlunkRunner", "", tmp_path, "FlunkRunner"),
         ("DirectRunner", "--x='", tmp_path, "--runner_options"),
+        (
+            "DirectRunner",
+            "--direct_num_workers=x",
+            tmp_path,
+            "num_workers: .*x",
+        ),
         ("DirectRunner", "", "gs://bucket/features", "Mount it"),
     ):
         with pytest.raises(InputError, match=message):

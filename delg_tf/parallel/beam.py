@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import logging
 import re
 import shlex
@@ -25,6 +26,8 @@ from delg_tf.parallel.base import Advance, Result, ShardFunction, ShardRunner
 from delg_tf.parallel.exchange import Exchange, exchange_folder
 
 _EMBEDDED = "DirectRunner"
+# Workers warn, but do not tell each step.
+_QUIET = "--default_sdk_harness_log_level=WARNING"
 # Seconds between two looks for results.
 _INTERVAL = 1.0
 # Beam does not tell how many a cluster has.
@@ -56,7 +59,7 @@ class BeamRunner(ShardRunner):
                 "machines, and give the path there."
             )
         self._name = name
-        self._options = PipelineOptions(_split(options))
+        self._options = _parse(options)
         self._runner = _make_runner(name, self._options)
         self._folder = folder
 
@@ -88,7 +91,10 @@ class BeamRunner(ShardRunner):
         self, exchange: Exchange, names: Sequence[str], function: ShardFunction
     ) -> None:
         step = functools.partial(_run_shard, exchange, function)
-        pipeline = beam.Pipeline(self._runner, self._options)
+        try:
+            pipeline = beam.Pipeline(self._runner, self._options)
+        except ValueError as error:
+            raise InputError(f"--runner_options: {error}") from error
         _ = (
             pipeline
             | "Shards" >> beam.Create(names)
@@ -137,15 +143,27 @@ def _make_runner(name: str, options: PipelineOptions) -> PipelineRunner:
         raise InputError(f"--runner={name}: {error}") from error
 
 
-def _split(options: str) -> list[str]:
+def _parse(options: str) -> PipelineOptions:
+    """Reads a command line. Unknown options are left to the runner.
+
+    Raises:
+        InputError: a value is wrong.
+    """
     try:
-        # Ours first: the last one counts.
-        return [
-            "--default_sdk_harness_log_level=WARNING",
-            *shlex.split(options),
-        ]
+        words = shlex.split(options)
     except ValueError as error:
         raise InputError(f"--runner_options: {error}.") from error
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            # Ours first: the last one counts.
+            parsed = PipelineOptions([_QUIET, *words])
+            parsed.get_all_options(retain_unknown_options=True)
+    except SystemExit as error:
+        # Behind the usage of all options that there are.
+        message = said.getvalue().strip().rpartition("error: ")[2]
+        raise InputError(f"--runner_options: {message}.") from error
+    return parsed
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Which runner a command line asks for."""
 
 import importlib.util
+import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
@@ -40,7 +41,10 @@ def make_runner(
         raise InputError(
             f"--runner={name} needs Apache Beam: pip install 'delg-tf[beam]'."
         )
-    # Takes a second.
-    from delg_tf.parallel.beam import BeamRunner
-
+    logging.disable(logging.WARNING)
+    try:
+        # Takes a second, and warns of parts that are not used here.
+        from delg_tf.parallel.beam import BeamRunner
+    finally:
+        logging.disable(logging.NOTSET)
     return BeamRunner(name, options, folder)
