@@ -173,9 +173,14 @@ def _watched(
     """Takes in results while the pipeline runs, and those left at the end."""
     ended = threading.Event()
 
+    def take() -> None:
+        units = exchange.new_results(results)
+        if units:
+            advance(units)
+
     def watch() -> None:
         while not ended.wait(_INTERVAL):
-            advance(exchange.new_results(results))
+            take()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -184,4 +189,4 @@ def _watched(
     finally:
         ended.set()
         thread.join()
-        advance(exchange.new_results(results))
+        take()
