@@ -37,6 +37,7 @@ setuptools.setup(
         "opencv-python-headless>=4.10",
         "openvino>=2025.0",
         "pillow>=10.3",
+        "psutil>=5.9",
         "protobuf>=6.31.1,<8",
         "pyarrow>=18",
         "scikit-image>=0.24",
@@ -48,6 +49,8 @@ setuptools.setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        # TFRecords and extraction on clusters (--runner).
+        "beam": ["apache-beam>=2.70"],
         # Photographs of the demonstration data set.
         "demo": ["scikit-learn>=1.5"],
         # CUDA libraries for NVIDIA GPUs, as pip packages.
@@ -61,6 +64,7 @@ setuptools.setup(
             "tf-slim==1.1.0",
         ],
         "test": [
+            "apache-beam>=2.70",
             "import-linter>=2.0",
             "nncf>=2.17",
             "pytest>=8.0",

@@ -59,17 +59,22 @@ def save_config(folder, config):
     return path
 
 
-def export_models(folder):
+def export_models(folder, kinds=("local", "local_and_global", "official")):
     """SavedModels of one network, by kind."""
     model = small_model()
     image = (picture()[np.newaxis].astype(np.float32) - 128) / 128
     scores = model(image)["scores"].numpy()
     statistics = [float(x) for x in np.percentile(scores, [50, 75])]
     run = save_run(folder / "run", model, statistics)
-    for kind in ("local", "local_and_global"):
-        export_model(run, folder / kind, ExportOptions(kind=kind))
-    options = ExportOptions(kind="local_and_global", keypoints="official")
-    export_model(run, folder / "official", options)
+    options = {
+        "local": ExportOptions(kind="local"),
+        "local_and_global": ExportOptions(kind="local_and_global"),
+        "official": ExportOptions(
+            kind="local_and_global", keypoints="official"
+        ),
+    }
+    for kind in kinds:
+        export_model(run, folder / kind, options[kind])
     return folder
 
 

@@ -68,10 +68,14 @@ def test_everything_imported_is_a_declared_requirement():
     setup = (ROOT / "setup.py").read_text(encoding="utf-8")
     required = re.search(r"install_requires=\[(.*?)\]", setup, re.S)[1]
     # Extras of the product itself, which it asks for where they are missing.
-    optional = re.search(r'"int8": \[(.*?)\]', setup, re.S)[1]
-    declared = set(re.findall(r'"([\w-]+)[><=]', required + optional))
+    optional = re.findall(r'"(?:beam|int8)": \[(.*?)\]', setup, re.S)
+    assert len(optional) == 2
+    declared = set(
+        re.findall(r'"([\w-]+)[><=]', "".join([required, *optional]))
+    )
     modules = {
         "absl": "absl-py",
+        "apache_beam": "apache-beam",
         "cv2": "opencv-python-headless",
         "faiss": "faiss-cpu",
         "google": "protobuf",

@@ -344,3 +344,40 @@ def test_tool_without_flags():
     assert last_line(nothing.stderr).startswith(
         "error: Nothing to build: give --train_"
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        pytest.param(
+            "--direct_running_mode=multi_processing --direct_num_workers=2",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_beam_builds_the_same_files(gldv2, tmp_path, monkeypatch, options):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # Workers may have another working directory.
+    monkeypatch.chdir(tmp_path)
+    here = _build(gldv2)
+    other = _build(
+        gldv2,
+        output_directory="by_beam",
+        runner="DirectRunner",
+        runner_options=options,
+    )
+    assert other.built == 3 and other.info == here.info
+    folders = pathlib.Path(gldv2["output_directory"]), tmp_path / "by_beam"
+    by_folder = [
+        {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        for folder in folders
+    ]
+    assert by_folder[0] == by_folder[1]
+    (folders[1] / "train-00001-of-00003").unlink()
+    again = _build(gldv2, output_directory="by_beam", runner="DirectRunner")
+    assert (again.built, again.reused) == (1, 2)

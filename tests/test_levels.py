@@ -251,7 +251,9 @@ def test_batches_lose_nothing_and_mix_nothing(size, waiting):
 
     given = 0
     groups = []
-    for group in batches(stream(), lambda item: item[1], size, waiting):
+    for group in batches(
+        stream(), lambda item: item[1], lambda _: size, waiting
+    ):
         groups.append(group)
         given += len(group)
         # Never more in memory than may wait, and the batch itself.

@@ -21,6 +21,7 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.data import image_limits
+from delg_tf.parallel import flags as parallel_flags
 
 FLAGS = flags.FLAGS
 
@@ -93,8 +94,12 @@ flags.DEFINE_enum(
     "relabeling.csv keeps the ids.",
 )
 flags.DEFINE_integer(
-    "num_workers", 0, "Files written at a time; 0 for one a core."
+    "num_workers",
+    0,
+    "Threads on this machine (--runner=local), each with a file; 0 for one a "
+    "core.",
 )
+parallel_flags.define_flags()
 flags.DEFINE_bool(
     "overwrite",
     False,

@@ -5,12 +5,15 @@ The images are those of a folder (--images_dir), of a list
 (--dataset_file_path and --images_dir).
 """
 
+import functools
+
 from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.data import image_limits
 from delg_tf.extraction.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
 from delg_tf.extraction.levels.base import PRECISIONS, RUNTIMES
+from delg_tf.parallel import flags as parallel_flags
 
 FLAGS = flags.FLAGS
 
@@ -94,6 +97,29 @@ flags.DEFINE_integer(
     "Images of one size that go through the network together.",
     lower_bound=1,
 )
+flags.DEFINE_integer(
+    "memory_limit_mib",
+    None,
+    "MiB that a process may take in all. Fewer images are then decoded, kept "
+    "waiting and put through the network at a time; those that do not fit "
+    "even alone are left out and reported.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "num_workers",
+    1,
+    "Processes on this machine (--runner=local): one for each GPU. A CPU is "
+    "kept busy by one; several share its cores.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "images_per_shard",
+    None,
+    "Images that a worker gets at a time; by default up to 2,000, fewer if "
+    "there are more workers.",
+    lower_bound=1,
+)
+parallel_flags.define_flags()
 image_limits.define_flag()
 flags.mark_flags_as_required(["delf_config_path"])
 
@@ -149,7 +175,15 @@ def main() -> None:
     from delg_tf.extraction.extractor import Extractor
     from delg_tf.extraction.run import extract_images
     from delg_tf.extraction.storage.outputs import extraction_sink
+    from delg_tf.parallel.choice import local_runner, make_runner
 
+    runner = make_runner(
+        FLAGS.runner,
+        FLAGS.runner_options,
+        FLAGS.output_features_dir or ".",
+        local_runner(FLAGS.num_workers),
+    )
+    limit = FLAGS.memory_limit_mib
     with extraction_sink(
         config,
         FLAGS.output_features_dir,
@@ -162,9 +196,14 @@ def main() -> None:
             config,
             items,
             sink,
-            lambda config: Extractor(config, FLAGS.runtime, FLAGS.precision),
+            functools.partial(
+                Extractor, runtime=FLAGS.runtime, precision=FLAGS.precision
+            ),
             batch_size=FLAGS.batch_size,
             max_image_pixels=FLAGS.max_image_pixels,
+            memory_limit=None if limit is None else limit << 20,
+            runner=runner,
+            images_per_shard=FLAGS.images_per_shard,
         )
     print(
         f"{summary.extracted} images extracted "

@@ -31,7 +31,9 @@ class BuildOptions:
         seed: of shuffling and split.
         relabel: one of `sources.RELABEL_MODES`.
         max_image_pixels: larger images are left out.
-        num_workers: threads; 0 for one a core.
+        num_workers: threads of the runner "local"; 0 for one a core.
+        runner: "local", or one of Apache Beam.
+        runner_options: of Beam's, as on a command line.
         overwrite: replace a data set made from other inputs.
     """
 
@@ -51,6 +53,8 @@ class BuildOptions:
     relabel: str = "auto"
     max_image_pixels: int = MAX_PIXELS
     num_workers: int = 0
+    runner: str = "local"
+    runner_options: str = ""
     overwrite: bool = False
 
 

@@ -1,10 +1,7 @@
 """Builds a data set of records: plan, write what is missing, describe."""
 
-import concurrent.futures
 import dataclasses
-import os
 import pathlib
-import threading
 import time
 
 from delg_tf.common import files
@@ -21,6 +18,10 @@ from delg_tf.data.build_options import BuildOptions, check_options
 from delg_tf.data.build_plan import Plan
 from delg_tf.data.dataset_info import DatasetInfo
 from delg_tf.data.shard_job import ShardResult
+from delg_tf.parallel.base import ShardRunner
+from delg_tf.parallel.choice import make_runner
+from delg_tf.parallel.machine import available_cores
+from delg_tf.parallel.threads import ThreadRunner
 
 PLAN = pathlib.Path(shard_job.STATE_DIRECTORY) / "plan.json"
 
@@ -77,6 +78,7 @@ def build(options: BuildOptions) -> BuildSummary:
     """
     start = time.monotonic()
     check_options(options)
+    runner = _runner(options)
     origins = build_plan.find_sources(options)
     plan = build_plan.make_plan(options, origins)
     output = pathlib.Path(options.output_directory)
@@ -87,7 +89,7 @@ def build(options: BuildOptions) -> BuildSummary:
         if (result := shard_job.finished(job))
     }
     reused = len(results)
-    results.update(_write_missing(output, plan, results, options.num_workers))
+    results.update(_write_missing(output, plan, results, runner))
     info = build_report.write_reports(
         output, plan, origins, results, options.seed
     )
@@ -144,13 +146,22 @@ def _differences(previous: object, identity: dict[str, object]) -> str:
     return f" ({'; '.join(different) or 'the images differ'})"
 
 
+def _runner(options: BuildOptions) -> ShardRunner:
+    # Reading and decoding release the interpreter lock, so that threads use
+    # all cores; a process each would import TensorFlow again, seconds and
+    # 400 MB apiece.
+    threads = ThreadRunner(options.num_workers or available_cores())
+    folder = options.output_directory
+    return make_runner(options.runner, options.runner_options, folder, threads)
+
+
 def _write_missing(
     output: pathlib.Path,
     plan: Plan,
     known: dict[str, ShardResult],
-    num_workers: int,
+    runner: ShardRunner,
 ) -> dict[str, ShardResult]:
-    """Writes the shards that `known` lacks, several at a time."""
+    """Writes the shards that `known` lacks."""
     jobs = plan.all_jobs()
     missing = [job for job in jobs if job.path.name not in known]
     if not missing:
@@ -161,29 +172,10 @@ def _write_missing(
     (output / dataset_info.FILE_NAME).unlink(missing_ok=True)
     total = sum(len(job.images) for job in jobs)
     done = total - sum(len(job.images) for job in missing)
-    stop, lock = threading.Event(), threading.Lock()
-    # Decoding releases the interpreter lock, so threads use all cores; a
-    # process each would import TensorFlow again, seconds and 400 MB apiece.
-    workers = num_workers or os.cpu_count() or 1
-    with (
-        Progress(total, "TFRecords", "image", done) as progress,
-        concurrent.futures.ThreadPoolExecutor(workers) as pool,
-    ):
-
-        def advance() -> None:
-            with lock:
-                progress.advance()
-
-        try:
-            futures = {
-                pool.submit(shard_writer.build_shard, job, stop, advance): job
-                for job in missing
-            }
-            return {
-                futures[future].path.name: future.result()
-                for future in concurrent.futures.as_completed(futures)
-            }
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with Progress(total, "TFRecords", "image", done) as progress:
+        results = runner.run(
+            shard_writer.build_shard,
+            [job.absolute() for job in missing],
+            progress.advance,
+        )
+    return {job.path.name: result for job, result in zip(missing, results)}

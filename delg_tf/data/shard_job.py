@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 from typing import Any
 
@@ -55,6 +56,15 @@ class ShardJob:
         if self.labels is not None:
             digest.update(b"labels" + self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
+
+    def absolute(self) -> "ShardJob":
+        """Returns the same job for a process with another working directory."""
+        root = pathlib.Path(os.path.abspath(self.images.root))
+        return dataclasses.replace(
+            self,
+            path=pathlib.Path(os.path.abspath(self.path)),
+            images=dataclasses.replace(self.images, root=root),
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,38 +5,31 @@ Imports TensorFlow; `shard_job` does not, so that bad input is reported at once.
 
 import dataclasses
 import os
-import threading
-from collections.abc import Callable
 
 from delg_tf.common import files
 from delg_tf.data import images, records, shard_job
 from delg_tf.data.decoder import UnreadableImageError
 from delg_tf.data.shard_job import ShardJob, ShardResult
+from delg_tf.parallel.base import Advance
 
 
-class StoppedError(Exception):
-    """Another shard failed, so this one is given up."""
-
-
-def build_shard(
-    job: ShardJob, stop: threading.Event, advance: Callable[[], None]
-) -> ShardResult:
+def build_shard(job: ShardJob, advance: Advance) -> ShardResult:
     """Writes a record file; corrupt images are left out and listed.
+
+    Nothing is done if the file is there; see `parallel.base.ShardRunner.run`.
 
     Args:
         job: what to write.
-        stop: when set, the work is given up.
         advance: called after each image.
-
-    Raises:
-        StoppedError: `stop` was set.
     """
+    known = shard_job.finished(job)
+    if known:
+        advance(len(job.images))
+        return known
     root, labels = job.images.root, job.labels
     skipped, converted = [], 0
     with records.atomic_record_writer(job.path) as writer:
         for i, path in enumerate(job.images.paths.tolist()):
-            if stop.is_set():
-                raise StoppedError
             name = job.images.ids[i]
             try:
                 image = images.read_as_jpeg(
@@ -54,7 +47,7 @@ def build_shard(
                         image.data, name, image.height, image.width, label
                     )
                 )
-            advance()
+            advance(1)
     result = ShardResult(
         source_hash=job.source_hash(),
         bytes=job.path.stat().st_size,

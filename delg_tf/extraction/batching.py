@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 def batches(
     items: Iterable[Item],
     key: Callable[[Item], Hashable],
-    size: int,
+    size: Callable[[Hashable], int],
     waiting: int,
 ) -> Iterator[list[Item]]:
     """Groups items of equal keys, wherever they stand in the stream.
@@ -21,21 +21,22 @@ def batches(
     Args:
         items: the stream.
         key: what the items of a group have in common.
-        size: items of a full group; at least 1.
+        size: items of a full group of a key; at least 1.
         waiting: items that may wait for others.
 
     Yields:
-        Groups of 1 to `size` items, in the stream's order within a group.
+        Groups of 1 to `size(key)` items, in the stream's order within a group.
     """
     groups: dict[Hashable, list[Item]] = {}
     count = 0
     for item in items:
-        group = groups.setdefault(key(item), [])
+        kind = key(item)
+        group = groups.setdefault(kind, [])
         group.append(item)
         count += 1
-        if len(group) == size:
-            yield groups.pop(key(item))
-            count -= size
+        if len(group) >= size(kind):
+            count -= len(group)
+            yield groups.pop(kind)
         elif count > waiting:
             # Dicts keep the order in which groups began.
             oldest = groups.pop(next(iter(groups)))

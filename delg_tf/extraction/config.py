@@ -1,6 +1,7 @@
 """Reading of extraction configurations (text `DelfConfig` messages)."""
 
 import math
+import os
 import pathlib
 
 from google.protobuf import text_format
@@ -8,6 +9,8 @@ from google.protobuf import text_format
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_file
 from delg_tf.protos import delf_config_pb2
+
+_PCA_PATHS = ("mean_path", "projection_matrix_path", "pca_variances_path")
 
 
 def load_config(
@@ -67,3 +70,24 @@ def _check(config: delf_config_pb2.DelfConfig, path: pathlib.Path) -> None:
     for problem, passed in checks.items():
         if not passed:
             raise InputError(f"{path}: {problem}.")
+
+
+def with_absolute_paths(
+    config: delf_config_pb2.DelfConfig,
+) -> delf_config_pb2.DelfConfig:
+    """Returns the same for a process with another working directory."""
+    absolute = delf_config_pb2.DelfConfig()
+    absolute.CopyFrom(config)
+    absolute.model_path = os.path.abspath(config.model_path)
+    for part in (absolute.delf_local_config, absolute.delf_global_config):
+        if not part.HasField("pca_parameters"):
+            continue
+        for field in (
+            "mean_path",
+            "projection_matrix_path",
+            "pca_variances_path",
+        ):
+            path = getattr(part.pca_parameters, field)
+            if path:
+                setattr(part.pca_parameters, field, os.path.abspath(path))
+    return absolute

@@ -111,6 +111,20 @@ class Extractor:
         """What runs the model, and in which precision."""
         return self._model.runtime
 
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Memory for a pixel of the pyramid's largest level, about."""
+        return self._model.bytes_per_pixel
+
+    def largest_level(self, size: tuple[int, int]) -> int:
+        """Pixels of the pyramid's largest level.
+
+        Args:
+            size: height and width of a prepared image.
+        """
+        scale = float(max(self._inputs()["input_scales"]))
+        return round(size[0] * size[1] * scale**2)
+
     def extract(self, image: LoadedImage) -> ImageFeatures:
         """Extracts the features of one image.
 

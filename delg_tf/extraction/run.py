@@ -1,34 +1,37 @@
 """Extraction of many images into feature files."""
 
-import collections
-import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
 from delg_tf.common.progress import Progress
 from delg_tf.data.image_limits import MAX_PIXELS
-from delg_tf.extraction.batching import batches
-from delg_tf.extraction.extractor import Extractor, PreparedImage
+from delg_tf.extraction.config import with_absolute_paths
+from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.feature_io import LOCAL_SUFFIX
-from delg_tf.extraction.feature_writer import FeatureWriter
 from delg_tf.extraction.image_list import ImageItem
-from delg_tf.extraction.images import (
-    UnreadableImageError,
-    load_image,
+from delg_tf.extraction.shard import (
+    ExtractionJob,
+    ExtractionShard,
+    MakeExtractor,
+    ShardSummary,
+    extract_shard,
+    forget_model,
 )
 from delg_tf.extraction.storage.base import FeatureSink
-from delg_tf.extraction.storage.folder import OfficialFiles
+from delg_tf.extraction.storage.outputs import extraction_sink
 from delg_tf.extraction.storage.skipped import write_skipped
+from delg_tf.parallel.base import ShardRunner
+from delg_tf.parallel.threads import ThreadRunner
 from delg_tf.protos import delf_config_pb2
 
-# Images decoded at a time.
-_READERS = 4
-# So many times a batch may wait for others of its size.
-_WAITING = 8
-
-_Loaded = tuple[ImageItem, PreparedImage | UnreadableImageError]
+# Enough that reading ahead anew for each shard costs nothing.
+_LARGEST_SHARD = 2000
+# Of each worker, so that all end at about the same time.
+_SHARDS_OF_A_WORKER = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +57,18 @@ def extract_images(
     config: delf_config_pb2.DelfConfig,
     items: Sequence[ImageItem],
     output: PathLike | FeatureSink,
-    make_extractor: Callable[[delf_config_pb2.DelfConfig], Extractor] = (
-        Extractor
-    ),
+    make_extractor: MakeExtractor = Extractor,
     local_suffix: str = LOCAL_SUFFIX,
     batch_size: int = 1,
     max_image_pixels: int = MAX_PIXELS,
+    memory_limit: int | None = None,
+    runner: ShardRunner | None = None,
+    images_per_shard: int | None = None,
 ) -> ExtractionSummary:
     """Extracts images into feature files or a store.
 
-    Images whose features are there are passed over, so a run that was cut
-    off goes on. Images that cannot be used are left out and listed, with the
+    Images whose features are there are passed over, so a run that was cut off
+    goes on. Images that cannot be used are left out and listed, with the
     reason, in `skipped_images.csv` of the output folder. Images that are too
     small to have features get files that say so.
 
@@ -73,44 +77,95 @@ def extract_images(
         items: the images.
         output: folder of official feature files, created if missing; or any
             sink, which stays open.
-        make_extractor: loads the model; called only if there is work.
+        make_extractor: loads the model; called only if there is work, once in
+            each process. Processes and machines need one that can be pickled.
         local_suffix: extension of official files of local features.
         batch_size: images of one size that go through the network together,
             at most.
         max_image_pixels: larger images are left out.
+        memory_limit: bytes that a process may take; fewer images are then
+            held at a time, and those that do not fit are left out. None: no
+            limit.
+        runner: where the work is done; None: in this process.
+        images_per_shard: images given to a worker at a time; None: up to
+            2,000, fewer if there are more workers.
 
     Returns:
         What was done.
 
     Raises:
-        InputError: the model is missing or unfit, or no image can be used.
+        InputError: the model is missing or unfit, no image can be used, the
+            memory is too little, or the sink can be written by one process
+            alone.
+        ChildProcessError: a worker was lost; start again.
     """
+    runner = runner or ThreadRunner()
     sink = output
     if not isinstance(sink, FeatureSink):
-        sink = OfficialFiles(
-            output,
-            config.use_global_features,
-            config.use_local_features,
-            local_suffix,
-        )
-    todo = [item for item in items if not sink.contains(item.name)]
-    writer = FeatureWriter(sink)
-    rate = 0.0
+        sink = extraction_sink(config, output, local_suffix=local_suffix)
+    _check_sink(sink, runner)
+    job = ExtractionJob(
+        with_absolute_paths(config),
+        sink,
+        make_extractor,
+        batch_size,
+        max_image_pixels,
+        memory_limit,
+    )
+    todo = job.missing(items)
+    results, rate = [], 0.0
     if todo:
-        extractor = make_extractor(config)
-        loaded = _load_ahead(todo, extractor, 2 * batch_size, max_image_pixels)
-        waiting = _WAITING * batch_size
-        with (
-            Progress(
-                len(items), "Extraction", "image", done=len(items) - len(todo)
-            ) as progress,
-            writer,
-        ):
-            for group in batches(loaded, _size, batch_size, waiting):
-                _extract(extractor, group, writer)
-                progress.advance(len(group))
+        size = images_per_shard or _shard_size(len(todo), runner.workers)
+        reused = len(items) - len(todo)
+        with Progress(len(items), "Extraction", "image", reused) as progress:
+            shards = list(_shards(job, todo, size))
+            try:
+                results = runner.run(extract_shard, shards, progress.advance)
+            finally:
+                forget_model(job)
             rate = progress.rate
-    skipped = sorted(writer.skipped)
+    return _summary(sink, items, len(todo), results, rate)
+
+
+def _check_sink(sink: FeatureSink, runner: ShardRunner) -> None:
+    if not sink.is_shared and not isinstance(runner, ThreadRunner):
+        raise InputError(
+            "A store is written by one process. Extract into a folder, and "
+            "make a store of it by tools/convert_features.py; or leave out "
+            "--num_workers and --runner."
+        )
+
+
+def _shard_size(images: int, workers: int) -> int:
+    if workers > 1:
+        images = -(-images // (_SHARDS_OF_A_WORKER * workers))
+    return min(images, _LARGEST_SHARD)
+
+
+def _shards(
+    job: ExtractionJob, items: Sequence[ImageItem], size: int
+) -> Iterator[ExtractionShard]:
+    """Cuts the images into parts."""
+    for begin in range(0, len(items), size):
+        part = [
+            # For workers with another working directory.
+            dataclasses.replace(
+                item, path=pathlib.Path(os.path.abspath(item.path))
+            )
+            for item in items[begin : begin + size]
+        ]
+        yield ExtractionShard(job, part)
+
+
+def _summary(
+    sink: FeatureSink,
+    items: Sequence[ImageItem],
+    todo: int,
+    results: Sequence[ShardSummary],
+    rate: float,
+) -> ExtractionSummary:
+    """Puts the results of all shards together, and lists what was skipped."""
+    skipped = sorted(one for result in results for one in result.skipped)
     write_skipped(sink.skipped_path, skipped)
     if items and len(skipped) == len(items):
         raise InputError(
@@ -118,64 +173,10 @@ def extract_images(
             f"{items[0].path}: {dict(skipped)[items[0].name]}"
         )
     return ExtractionSummary(
-        extracted=len(todo) - len(skipped),
-        empty=writer.empty,
-        reused=len(items) - len(todo),
+        # A shard that was run again passed over what it had done before.
+        extracted=todo - len(skipped),
+        empty=sum(result.empty for result in results),
+        reused=len(items) - todo,
         skipped=skipped,
         images_per_second=rate,
     )
-
-
-def _load_ahead(
-    items: Sequence[ImageItem],
-    extractor: Extractor,
-    ahead: int,
-    max_pixels: int,
-) -> Iterator[_Loaded]:
-    """Loads images in order, a few ahead of the one that is yielded."""
-
-    def load(item: ImageItem) -> PreparedImage | UnreadableImageError:
-        try:
-            image = load_image(item.path, item.box, max_pixels)
-            return extractor.prepare(image)
-        except UnreadableImageError as error:
-            return error
-
-    pending: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
-        for item in items:
-            pending.append((item, pool.submit(load, item)))
-            if len(pending) > ahead:
-                ready, future = pending.popleft()
-                yield ready, future.result()
-        for ready, future in pending:
-            yield ready, future.result()
-
-
-def _size(loaded: _Loaded) -> tuple[int, int]:
-    """What images that go through the network together have in common."""
-    image = loaded[1]
-    readable = isinstance(image, PreparedImage)
-    return image.pixels.shape[:2] if readable else (0, 0)
-
-
-def _extract(
-    extractor: Extractor, group: Sequence[_Loaded], writer: FeatureWriter
-) -> None:
-    """Extracts a group of one size."""
-    if isinstance(group[0][1], UnreadableImageError):
-        for item, error in group:
-            writer.skip(item, error)
-        return
-    try:
-        found = extractor.extract_batch([image for _, image in group])
-    except UnreadableImageError as error:
-        # Too much for the memory together, and perhaps alone.
-        if len(group) == 1:
-            writer.skip(group[0][0], error)
-        else:
-            for one in group:
-                _extract(extractor, [one], writer)
-        return
-    for (item, _), features in zip(group, found):
-        writer.write(item, features)

@@ -1,4 +1,4 @@
-"""Re-ranking by threshold of the descriptors' distance, on validation landmarks.
+"""Re-ranking by the greatest distance of descriptors.
 
 Which threshold suits binary features: the landmarks are those that the
 demonstration holds out beside its test landmarks. See README.md here.

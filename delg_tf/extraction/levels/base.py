@@ -35,11 +35,14 @@ class LevelRuntime(abc.ABC):
         precision: one of `PRECISIONS`.
         depths: length of a row of "features" and of "global_descriptors", as
             far as the export has them.
+        bytes_per_pixel: memory that it takes for a pixel of a level, about;
+            as measured with R50 and R101.
     """
 
     name: str
     precision: str
     depths: dict[str, int]
+    bytes_per_pixel: int = 280
 
     def run(
         self,

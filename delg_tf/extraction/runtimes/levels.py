@@ -33,6 +33,7 @@ class LevelsModel(FeatureModel):
         self._metadata = metadata
         self._runtime = runtime
         self.runtime = runtime.name, runtime.precision
+        self.bytes_per_pixel = runtime.bytes_per_pixel
         self._local = set(outputs) >= set(LOCAL_OUTPUTS)
         self._global = set(outputs) >= set(GLOBAL_OUTPUTS)
 

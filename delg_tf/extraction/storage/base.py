@@ -89,7 +89,11 @@ class FeatureSink(abc.ABC):
 
     Attributes:
         skipped_path: CSV file for images that have no features.
+        is_shared: whether several processes may write to it, each with a
+            copy of this object.
     """
+
+    is_shared: bool = True
 
     skipped_path: pathlib.Path
 

@@ -84,6 +84,8 @@ class StoreFile(FeatureSink):
         InputError: it exists and is of another kind, or is being written.
     """
 
+    is_shared = False
+
     def __init__(self, path: PathLike, info: StoreInfo):
         path = pathlib.Path(path)
         self._writer = ArrowStoreWriter.open_or_create(path, info)

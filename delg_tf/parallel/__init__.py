@@ -1,0 +1,1 @@
+"""One function over many shards: in threads, processes or on machines."""
