@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 
 import tensorflow as tf
 from absl import logging
@@ -10,21 +11,38 @@ import delg_tf
 from delg_tf.common.atomic_directory import atomic_directory
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
+from delg_tf.data.class_labels import FILE_NAME as LABELS
+from delg_tf.data.class_labels import save_labels
 from delg_tf.export import modules
+from delg_tf.export.agreement import Agreement
+from delg_tf.export.check import Check, check_saved_model
+from delg_tf.export.convert import write_formats
+from delg_tf.export.formats import EXTRA, FormatOptions
 from delg_tf.export.metadata import (
+    DESCRIPTORS,
     KEYPOINTS,
     KINDS,
     ExportMetadata,
     save_metadata,
 )
 from delg_tf.export.pyramid import smallest_level
+from delg_tf.export.reference import keras_network
+from delg_tf.export.serving import SERVE
 from delg_tf.models.delg import Delg
 from delg_tf.models.receptive_field import receptive_field, windows
-from delg_tf.training.trained_model import ModelRecord, load_trained_model
+from delg_tf.training.trained_model import (
+    ModelRecord,
+    class_labels,
+    load_trained_model,
+)
 
 # Any image; only size and stride of the receptive field are read, which do not
 # depend on it.
 _ANY_LENGTH = 321
+# Section 4.1 of the paper: seven scales for local features, three of them for
+# global ones.
+PAPER_SCALES = (0.25, 0.35355338, 0.5, 0.70710677, 1.0, 1.4142135, 2.0)
+PAPER_GLOBAL_SCALES = (3, 4, 5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +58,13 @@ class ExportOptions:
             but an image; empty: scales are an input.
         pooling: "average" or "sum", of those scales.
         normalise: whether that result is L2-normalised.
+        scales: of the pyramid of `serve_batch`; None: `pooled_scales`, or the
+            paper's.
+        global_scales: indices of the scales that its global descriptor is
+            pooled over; None: all of `pooled_scales`, or the paper's.
+        max_features: its local features of an image, at most.
+        score_threshold: least attention score of one; None: the median in
+            training.
     """
 
     kind: str = "local_and_global"
@@ -49,6 +74,10 @@ class ExportOptions:
     pooled_scales: tuple[float, ...] = ()
     pooling: str = "average"
     normalise: bool = True
+    scales: tuple[float, ...] | None = None
+    global_scales: tuple[int, ...] | None = None
+    max_features: int = 1000
+    score_threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Checks the fields.
@@ -72,11 +101,51 @@ class ExportOptions:
             )
         if self.pooled_scales and self.kind != "global":
             raise InputError("Fixed scales need `kind` 'global'.")
-        if not all(0 < scale < math.inf for scale in self.pooled_scales):
+        for scales in (self.pooled_scales, self.scales or ()):
+            if not all(0 < scale < math.inf for scale in scales):
+                raise InputError(
+                    f"Scales must be positive numbers. Received: {scales}"
+                )
+        if self.pooled_scales and self.scales not in (None, self.pooled_scales):
             raise InputError(
-                "Scales must be positive numbers. Received: "
-                f"{self.pooled_scales}"
+                "A model with fixed scales has no others: leave "
+                "--image_scales out."
             )
+        if self.max_features < 1:
+            raise InputError(
+                "`max_features` must be positive. Received: "
+                f"{self.max_features}"
+            )
+        self.pyramid()
+
+    def pyramid(self) -> tuple[tuple[float, ...], tuple[int, ...]]:
+        """Scales of `serve_batch`, and which of them are pooled.
+
+        Raises:
+            InputError: there is no such scale.
+        """
+        chosen = self.global_scales
+        if self.pooled_scales:
+            scales, usual = self.pooled_scales, range(len(self.pooled_scales))
+        elif self.scales is None:
+            scales, usual = PAPER_SCALES, PAPER_GLOBAL_SCALES
+        else:
+            scales, usual = self.scales, range(len(self.scales))
+        pooled = tuple(usual) if chosen is None else chosen
+        if (
+            not scales
+            or not pooled
+            or not set(pooled) <= set(range(len(scales)))
+        ):
+            raise InputError(
+                f"`global_scales` must be places, from 0, in {scales}. "
+                f"Received: {pooled}"
+            )
+        if self.kind == "global":
+            # No level that nothing is computed of.
+            scales = tuple(scales[place] for place in pooled)
+            pooled = tuple(range(len(scales)))
+        return scales, pooled
 
 
 def export_model(
@@ -84,7 +153,9 @@ def export_model(
     export_path: PathLike,
     options: ExportOptions,
     overwrite: bool = False,
-) -> ExportMetadata:
+    formats: FormatOptions | None = None,
+    checked: bool = True,
+) -> tuple[ExportMetadata, list[Agreement]]:
     """Exports a trained network.
 
     Args:
@@ -92,35 +163,66 @@ def export_model(
         export_path: folder of the SavedModel.
         options: what and how.
         overwrite: whether an existing folder is replaced.
+        formats: files for other programs that are made, too.
+        checked: whether all signatures are compared with the network; the
+            files for other programs always are.
 
     Returns:
-        What the SavedModel carries beside its graph.
+        What the SavedModel carries beside its graph, and how far each file is
+        from the network.
 
     Raises:
-        InputError: there is no finished training, or `export_path` exists and
-            may not be replaced.
+        InputError: there is no finished training, `export_path` exists and
+            may not be replaced, or a file does not give what the network
+            does. There is no export then.
     """
     changes = {}
     if options.local_stride is not None:
         changes["local_stride"] = options.local_stride
+    agreements: list[Agreement] = []
     with atomic_directory(export_path, "saved_model.pb", overwrite) as folder:
         model, record = load_trained_model(logdir, **changes)
-        module = _make_module(model, options)
-        tf.saved_model.save(
-            module,
-            str(folder),
-            signatures={
-                "serving_default": module.extract.get_concrete_function(),
-                **{
-                    name: function.get_concrete_function()
-                    for name, function in module.levels.items()
-                },
-            },
-        )
         metadata = _describe(model, record, options)
+        _save(model, metadata, options, folder)
+        save_labels(folder / EXTRA, class_labels(logdir, record))
         save_metadata(folder, metadata)
+        others = formats is not None and bool(formats.formats)
+        if checked or others:
+            network = keras_network(
+                model, options.kind != "global", options.kind != "local"
+            )
+            check = Check(network, metadata)
+            if checked:
+                agreements += check_saved_model(folder, check)
+            if others:
+                loaded = tf.saved_model.load(str(folder))
+                agreements += write_formats(folder, loaded, formats, check)
     logging.info("Exported %s to %s.", options.kind, export_path)
-    return metadata
+    return metadata, agreements
+
+
+def _save(
+    model: Delg,
+    metadata: ExportMetadata,
+    options: ExportOptions,
+    folder: pathlib.Path,
+) -> None:
+    module = _make_module(model, options)
+    serve = module.serving(
+        tuple(metadata.scales),
+        tuple(metadata.global_scales),
+        metadata.max_features,
+        metadata.score_threshold,
+    )
+    functions = {"serving_default": module.extract, SERVE: serve}
+    tf.saved_model.save(
+        module,
+        str(folder),
+        signatures={
+            name: function.get_concrete_function()
+            for name, function in (functions | module.levels).items()
+        },
+    )
 
 
 def _make_module(model: Delg, options: ExportOptions) -> tf.Module:
@@ -143,6 +245,10 @@ def _describe(
     model: Delg, record: ModelRecord, options: ExportOptions
 ) -> ExportMetadata:
     field = receptive_field(model.trunk, "block3", _ANY_LENGTH)
+    scales, global_scales = options.pyramid()
+    threshold = options.score_threshold
+    if threshold is None:
+        threshold = record.attention.median
     return ExportMetadata(
         kind=options.kind,
         keypoints=options.keypoints,
@@ -162,4 +268,10 @@ def _describe(
             ]
             for axis in (0, 1)
         ],
+        scales=list(scales),
+        global_scales=list(global_scales) if options.kind != "local" else [],
+        max_features=options.max_features if options.kind != "global" else 0,
+        score_threshold=threshold,
+        descriptors=DESCRIPTORS,
+        class_labels=LABELS,
     )

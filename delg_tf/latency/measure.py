@@ -133,7 +133,11 @@ def _exports(model: Delg, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     for kind in ("global", "local", "local_and_global"):
         paths[kind] = folder / kind
         export_model(
-            folder / "run", paths[kind], ExportOptions(kind), overwrite=True
+            folder / "run",
+            paths[kind],
+            ExportOptions(kind),
+            overwrite=True,
+            checked=False,
         )
     return paths
 
