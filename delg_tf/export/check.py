@@ -1,6 +1,5 @@
-"""Every exported file, run on photographs and compared with the network."""
+"""Outputs of exported files on photographs, compared with the network's."""
 
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,14 +14,12 @@ from delg_tf.export.agreement import (
     compare_selection,
     unit,
 )
-from delg_tf.export.frozen import levels_of
 from delg_tf.export.metadata import ExportMetadata
 from delg_tf.export.reference import (
     Expected,
     Network,
     expected_of,
 )
-from delg_tf.export.serving import SERVE
 
 # Longer sides of the photographs in pixels; small ones, which are quick.
 _SIDES = (161, 240, 97)
@@ -168,83 +165,6 @@ class Check:
                 for image in self._images
             ]
         return self._expected
-
-
-def check_saved_model(folder: pathlib.Path, check: Check) -> list[Agreement]:
-    """Loads a SavedModel and compares all of its signatures.
-
-    Args:
-        folder: of the SavedModel.
-        check: what is expected.
-
-    Raises:
-        InputError: they differ.
-    """
-    loaded = tf.saved_model.load(str(folder))
-    functions = levels_of(loaded)
-
-    def level(name: str, levels: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = functions[name](levels=tf.constant(levels))
-        return {key: value.numpy() for key, value in outputs.items()}
-
-    def image(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        # Twice, so that a batch that is mixed up would show.
-        batch = tf.constant(np.stack([255 - pixels, pixels]))
-        outputs = loaded.signatures[SERVE](images=batch)
-        return {key: value.numpy()[1] for key, value in outputs.items()}
-
-    return [
-        check.official(loaded.signatures["serving_default"]),
-        check.levels("SavedModel, levels", "float32", list(functions), level),
-        check.images("SavedModel, serve_batch", "float32", image),
-    ]
-
-
-def check_onnx(folder: pathlib.Path, check: Check) -> Agreement:
-    """Runs the ONNX files of a folder, by ONNX Runtime.
-
-    Raises:
-        InputError: they differ.
-    """
-    import onnxruntime
-
-    sessions = {
-        path.stem: onnxruntime.InferenceSession(
-            path, providers=["CPUExecutionProvider"]
-        )
-        for path in sorted(folder.glob("*.onnx"))
-    }
-
-    def level(name: str, levels: np.ndarray) -> dict[str, np.ndarray]:
-        session = sessions[name]
-        names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, {"levels": levels})))
-
-    return check.levels("ONNX", "float32", list(sessions), level)
-
-
-def check_litert(path: pathlib.Path, name: str, check: Check) -> Agreement:
-    """Runs a LiteRT file.
-
-    Args:
-        path: the file.
-        name: of the format, "litert_" and the precision.
-        check: what is expected.
-
-    Raises:
-        InputError: they differ.
-    """
-    from ai_edge_litert.interpreter import Interpreter
-
-    # Named by its path, it could not be replaced on some systems.
-    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=2)
-    runner = interpreter.get_signature_runner()
-
-    def image(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = runner(images=pixels[np.newaxis])
-        return {key: value[0] for key, value in outputs.items()}
-
-    return check.images(name, name.removeprefix("litert_"), image)
 
 
 def _compare_vector(

@@ -11,7 +11,8 @@ from delg_tf.common.files import PathLike, write_json
 from delg_tf.data.class_labels import FILE_NAME as LABELS
 from delg_tf.export.agreement import Agreement
 from delg_tf.export.calibration import calibration_images
-from delg_tf.export.check import Check, check_litert, check_onnx
+from delg_tf.export.check import Check
+from delg_tf.export.check_files import check_litert, check_onnx
 from delg_tf.export.formats import (
     CHECK_FILE,
     EXTRA,
