@@ -56,7 +56,7 @@ setuptools.setup(
         # ONNX copies of exports and --runtime=onnxruntime.
         "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.17"],
         # LiteRT (TensorFlow Lite) files of exports, float16 and int8.
-        "litert": ["ai-edge-litert>=2.0", "ai-edge-quantizer>=0.4"],
+        "litert": ["ai-edge-litert>=2.0", "ai-edge-quantizer>=0.10"],
         # Independent references that tests may compare with; never imported
         # by the product (see WORKSPACE.md).
         "reference": [
@@ -65,7 +65,7 @@ setuptools.setup(
         ],
         "test": [
             "ai-edge-litert>=2.0",
-            "ai-edge-quantizer>=0.4",
+            "ai-edge-quantizer>=0.10",
             "import-linter>=2.0",
             "nncf>=2.17",
             "onnx>=1.18",

@@ -9,8 +9,7 @@ from delg_tf.common.files import PathLike, existing_directory
 from delg_tf.common.progress import Progress
 from delg_tf.data.decoder import EXTENSIONS, UnreadableImageError, read_image
 
-# Every activation of the pyramid is kept at once: a scale of 2 makes this
-# 642 pixels and, with ResNet-50, about a gigabyte.
+# The whole pyramid is computed of each one; larger ones take their time.
 _MAX_SIDE = 321
 
 

@@ -58,6 +58,7 @@ def in_precision(
             measured.
     """
     from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.calibrator import CalibrationMode
     from ai_edge_quantizer.quantizer import AlgorithmName, Quantizer
 
     quantizer = Quantizer(bytearray(model))
@@ -91,7 +92,12 @@ def in_precision(
         ranges = None
         if quantizer.need_calibration:
             inputs = [{"images": image[np.newaxis]} for image in images]
-            ranges = quantizer.calibrate({_SIGNATURE: inputs}, num_threads=2)
+            # This mode does not keep all tensors until the end.
+            ranges = quantizer.calibrate(
+                {_SIGNATURE: inputs},
+                num_threads=2,
+                mode=CalibrationMode.CALIBRATION_PROFILER_BASED,
+            )
         result = quantizer.quantize(ranges, enable_progress_report=False)
     return bytes(result.quantized_model)
 
