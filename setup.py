@@ -57,6 +57,10 @@ setuptools.setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # int8 copies of exports (tools/quantise_model.py).
         "int8": ["nncf>=2.17"],
+        # ONNX copies of exports and --runtime=onnxruntime.
+        "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+        # LiteRT (TensorFlow Lite) files of exports, float16 and int8.
+        "litert": ["ai-edge-litert>=2.0", "ai-edge-quantizer>=0.10"],
         # Independent references that tests may compare with; never imported
         # by the product (see WORKSPACE.md).
         "reference": [
@@ -64,13 +68,18 @@ setuptools.setup(
             "tf-slim==1.1.0",
         ],
         "test": [
+            "ai-edge-litert>=2.0",
+            "ai-edge-quantizer>=0.10",
             "apache-beam>=2.70",
             "import-linter>=2.0",
             "nncf>=2.17",
+            "onnx>=1.18",
+            "onnxruntime>=1.20",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
             "scikit-learn>=1.5",
+            "tf2onnx>=1.17",
         ],
     },
 )

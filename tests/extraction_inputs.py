@@ -74,7 +74,7 @@ def export_models(folder, kinds=("local", "local_and_global", "official")):
         ),
     }
     for kind in kinds:
-        export_model(run, folder / kind, options[kind])
+        export_model(run, folder / kind, options[kind], checked=False)
     return folder
 
 

@@ -37,8 +37,10 @@ def small_model(seed=0, **changes):
     return model
 
 
-def save_run(logdir, model, attention=(0.25, 0.75)):
+def save_run(logdir, model, attention=(0.25, 0.75), training=None):
     """Saves the network as a finished training would."""
-    record = ModelRecord(model.config, AttentionStatistics(*attention), {})
+    record = ModelRecord(
+        model.config, AttentionStatistics(*attention), training or {}
+    )
     save_trained_model(logdir, model, record)
     return logdir

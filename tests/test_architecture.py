@@ -68,13 +68,15 @@ def test_everything_imported_is_a_declared_requirement():
     setup = (ROOT / "setup.py").read_text(encoding="utf-8")
     required = re.search(r"install_requires=\[(.*?)\]", setup, re.S)[1]
     # Extras of the product itself, which it asks for where they are missing.
-    optional = re.findall(r'"(?:beam|int8)": \[(.*?)\]', setup, re.S)
-    assert len(optional) == 2
-    declared = set(
-        re.findall(r'"([\w-]+)[><=]', "".join([required, *optional]))
+    optional = "".join(
+        re.search(rf'"{extra}": \[(.*?)\]', setup, re.S)[1]
+        for extra in ("beam", "int8", "onnx", "litert")
     )
+    declared = set(re.findall(r'"([\w-]+)[><=]', required + optional))
     modules = {
         "absl": "absl-py",
+        "ai_edge_litert": "ai-edge-litert",
+        "ai_edge_quantizer": "ai-edge-quantizer",
         "apache_beam": "apache-beam",
         "cv2": "opencv-python-headless",
         "faiss": "faiss-cpu",

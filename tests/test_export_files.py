@@ -17,8 +17,11 @@ def run(tmp_path_factory):
 
 
 def test_metadata_carries_the_thresholds(run, tmp_path):
-    made = export_model(
-        run, tmp_path / "new" / "model", ExportOptions(kind="global")
+    made, _ = export_model(
+        run,
+        tmp_path / "new" / "model",
+        ExportOptions(kind="global"),
+        checked=False,
     )
     read = load_metadata(tmp_path / "new" / "model")
     assert read == made
@@ -39,11 +42,13 @@ def test_a_failed_export_leaves_nothing(run, tmp_path, monkeypatch):
 
 def test_existing_export_is_refused_or_replaced_when_asked(run, tmp_path):
     path = tmp_path / "model"
-    export_model(run, path, ExportOptions(kind="global"))
+    export_model(run, path, ExportOptions(kind="global"), checked=False)
     with pytest.raises(InputError, match="exists already"):
-        export_model(run, path, ExportOptions(kind="local"))
+        export_model(run, path, ExportOptions(kind="local"), checked=False)
     assert load_metadata(path).kind == "global"
-    export_model(run, path, ExportOptions(kind="local"), overwrite=True)
+    export_model(
+        run, path, ExportOptions(kind="local"), overwrite=True, checked=False
+    )
     assert load_metadata(path).kind == "local"
     # A folder of something else is never replaced.
     with pytest.raises(InputError, match="other content"):
@@ -80,6 +85,7 @@ def test_tool_exports_by_its_flags(run, tmp_path):
     assert (metadata.kind, metadata.keypoints) == ("local", "official")
     assert metadata.local_stride == 32
     assert "every 32 pixels" in done.stdout
+    assert "serve_batch: largest difference" in done.stdout
 
 
 @pytest.mark.parametrize(

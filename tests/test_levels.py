@@ -17,7 +17,9 @@ from small_models import save_run, small_model
 from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
+from delg_tf.export.convert import convert_export
 from delg_tf.export.exporter import ExportOptions, export_model
+from delg_tf.export.formats import FormatOptions
 from delg_tf.extraction.batching import batches
 from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.fidelity import compare
@@ -47,9 +49,14 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
     run = save_run(tmp_path_factory.mktemp("run"), small_model())
     for name, options in KINDS.items():
-        export_model(run, folder / name, ExportOptions(**options))
+        export_model(
+            run, folder / name, ExportOptions(**options), checked=False
+        )
+    convert_export(folder / "exact", FormatOptions(("onnx",)))
     for kind in ("local", "global"):
-        export_model(run, folder / kind, ExportOptions(kind=kind))
+        export_model(
+            run, folder / kind, ExportOptions(kind=kind), checked=False
+        )
     return folder
 
 
@@ -95,7 +102,11 @@ def assert_same(found, expected, tolerance=2e-5):
 
 @pytest.mark.parametrize(
     "kind, runtime",
-    [("exact", "tensorflow"), *((kind, "openvino") for kind in sorted(KINDS))],
+    [
+        ("exact", "tensorflow"),
+        ("exact", "onnxruntime"),
+        *((kind, "openvino") for kind in sorted(KINDS)),
+    ],
 )
 def test_levels_give_what_the_signature_gives(exported, runtime, kind):
     path = exported / kind
@@ -122,7 +133,7 @@ def test_only_what_is_there_is_computed(exported, kind, outputs):
     assert levels.depth(outputs[0] if kind == "global" else "features") > 0
 
 
-@pytest.mark.parametrize("runtime", ["tensorflow", "openvino"])
+@pytest.mark.parametrize("runtime", ["tensorflow", "openvino", "onnxruntime"])
 def test_a_batch_gives_what_each_image_gives_alone(exported, runtime):
     levels = load_model(exported / "exact", True, ALL, runtime, "float32")
     images = [picture((75, 103), seed) for seed in range(3)]
@@ -154,6 +165,11 @@ def test_what_cannot_be_run_is_refused(exported, tmp_path):
         load_model(exported / "exact", True, ALL, "caffe")
     with pytest.raises(InputError, match="--precision must be one of"):
         load_model(exported / "exact", True, ALL, "auto", "int3")
+    for precision in ("bfloat16", "int8"):
+        with pytest.raises(InputError, match="needs --runtime=openvino"):
+            load_model(exported / "exact", True, ALL, "onnxruntime", precision)
+    with pytest.raises(InputError, match="--formats=onnx"):
+        load_model(exported / "stride32", True, ALL, "onnxruntime")
 
     class Old(tf.Module):
         @tf.function(input_signature=[

@@ -1,8 +1,15 @@
-"""Exports a trained network as a SavedModel with the official signatures."""
+"""Exports a trained network as a SavedModel with the official signatures.
+
+A further signature, serve_batch, takes a batch of images alone, for TensorFlow
+Serving. --formats adds files for other programs. At the end each of them is
+run on photographs and compared with the Keras network; what differs is not
+kept.
+"""
 
 from absl import flags
 
 from delg_tf.common import cli
+from delg_tf.export import format_flags
 
 FLAGS = flags.FLAGS
 
@@ -51,20 +58,50 @@ flags.DEFINE_enum(
 flags.DEFINE_bool(
     "normalize_global_descriptor", True, "L2-normalise the pooled descriptor."
 )
+flags.DEFINE_list(
+    "image_scales",
+    None,
+    "Scales of the pyramid of serve_batch and of LiteRT; default: "
+    "--input_scales_list, or the paper's seven.",
+)
+flags.DEFINE_list(
+    "global_scales_ind",
+    None,
+    "Places, from 0, of the scales that their global descriptor is pooled "
+    "over; default: of the paper's scales 3,4,5, of others all.",
+)
+flags.DEFINE_integer(
+    "max_feature_num", 1000, "Their local features of an image, at most."
+)
+flags.DEFINE_float(
+    "score_threshold",
+    None,
+    "Least attention score of their local features; default: the median in "
+    "training.",
+)
+format_flags.define([])
 flags.mark_flags_as_required(["logdir", "export_path"])
+
+
+def _numbers(flag: str, kind: type) -> tuple | None:
+    """A flag's list of numbers."""
+    from delg_tf.common.errors import InputError
+
+    if FLAGS[flag].value is None:
+        return None
+    try:
+        return tuple(kind(value) for value in FLAGS[flag].value)
+    except ValueError as error:
+        raise InputError(f"--{flag}: {error}") from error
 
 
 def main() -> None:
     """Exports by the flags."""
-    from delg_tf.common.errors import InputError
     from delg_tf.export.exporter import ExportOptions, export_model
+    from delg_tf.export.formats import FormatOptions
 
     strides = {None: None, True: 32, False: 16}
-    try:
-        scales = tuple(float(scale) for scale in FLAGS.input_scales_list)
-    except ValueError as error:
-        raise InputError(f"--input_scales_list: {error}") from error
-    metadata = export_model(
+    metadata, agreements = export_model(
         FLAGS.logdir,
         FLAGS.export_path,
         ExportOptions(
@@ -72,12 +109,19 @@ def main() -> None:
             local_stride=strides[FLAGS.block3_strides],
             iou_threshold=FLAGS.iou,
             keypoints=FLAGS.keypoints,
-            pooled_scales=scales,
+            pooled_scales=_numbers("input_scales_list", float),
             pooling=FLAGS.multi_scale_pool_type,
             normalise=FLAGS.normalize_global_descriptor,
+            scales=_numbers("image_scales", float),
+            global_scales=_numbers("global_scales_ind", int),
+            max_features=FLAGS.max_feature_num,
+            score_threshold=FLAGS.score_threshold,
         ),
         overwrite=FLAGS.overwrite,
+        formats=FormatOptions(**format_flags.values()),
     )
+    for agreement in agreements:
+        print(agreement)
     print(
         f"{FLAGS.export_path}: {metadata.kind}, a local feature every "
         f"{metadata.local_stride} pixels with a receptive field of "

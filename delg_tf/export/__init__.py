@@ -1,1 +1,1 @@
-"""SavedModels with the official signatures."""
+"""SavedModels with the official signatures, and files for other programs."""

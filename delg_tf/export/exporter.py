@@ -1,82 +1,41 @@
 """From a training run to a SavedModel."""
 
-import dataclasses
-import math
+import pathlib
 
 import tensorflow as tf
 from absl import logging
 
 import delg_tf
 from delg_tf.common.atomic_directory import atomic_directory
-from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
+from delg_tf.data.class_labels import FILE_NAME as LABELS
+from delg_tf.data.class_labels import save_labels
 from delg_tf.export import modules
+from delg_tf.export.agreement import Agreement
+from delg_tf.export.check import Check
+from delg_tf.export.check_files import check_saved_model
+from delg_tf.export.convert import write_formats
+from delg_tf.export.formats import EXTRA, FormatOptions
 from delg_tf.export.metadata import (
-    KEYPOINTS,
-    KINDS,
+    DESCRIPTORS,
     ExportMetadata,
     save_metadata,
 )
+from delg_tf.export.options import ExportOptions
 from delg_tf.export.pyramid import smallest_level
+from delg_tf.export.reference import keras_network
+from delg_tf.export.serving import SERVE
 from delg_tf.models.delg import Delg
 from delg_tf.models.receptive_field import receptive_field, windows
-from delg_tf.training.trained_model import ModelRecord, load_trained_model
+from delg_tf.training.trained_model import (
+    ModelRecord,
+    class_labels,
+    load_trained_model,
+)
 
 # Any image; only size and stride of the receptive field are read, which do not
 # depend on it.
 _ANY_LENGTH = 321
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportOptions:
-    """What is exported, and how.
-
-    Attributes:
-        kind: one of `KINDS`.
-        local_stride: 16 or 32; None: as the network was trained.
-        iou_threshold: see `select_features`.
-        keypoints: one of `KEYPOINTS`.
-        pooled_scales: with kind "global": makes the model that takes nothing
-            but an image; empty: scales are an input.
-        pooling: "average" or "sum", of those scales.
-        normalise: whether that result is L2-normalised.
-    """
-
-    kind: str = "local_and_global"
-    local_stride: int | None = None
-    iou_threshold: float = 1.0
-    keypoints: str = "exact"
-    pooled_scales: tuple[float, ...] = ()
-    pooling: str = "average"
-    normalise: bool = True
-
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            InputError: a field is out of range.
-        """
-        if self.kind not in KINDS:
-            raise InputError(
-                f"`kind` must be one of {KINDS}. Received: {self.kind!r}"
-            )
-        if self.keypoints not in KEYPOINTS:
-            raise InputError(
-                f"`keypoints` must be one of {KEYPOINTS}. Received: "
-                f"{self.keypoints!r}"
-            )
-        if not 0 < self.iou_threshold <= 1:
-            raise InputError(
-                "`iou_threshold` must be in (0, 1]. Received: "
-                f"{self.iou_threshold}"
-            )
-        if self.pooled_scales and self.kind != "global":
-            raise InputError("Fixed scales need `kind` 'global'.")
-        if not all(0 < scale < math.inf for scale in self.pooled_scales):
-            raise InputError(
-                "Scales must be positive numbers. Received: "
-                f"{self.pooled_scales}"
-            )
 
 
 def export_model(
@@ -84,7 +43,9 @@ def export_model(
     export_path: PathLike,
     options: ExportOptions,
     overwrite: bool = False,
-) -> ExportMetadata:
+    formats: FormatOptions | None = None,
+    checked: bool = True,
+) -> tuple[ExportMetadata, list[Agreement]]:
     """Exports a trained network.
 
     Args:
@@ -92,35 +53,66 @@ def export_model(
         export_path: folder of the SavedModel.
         options: what and how.
         overwrite: whether an existing folder is replaced.
+        formats: files for other programs that are made, too.
+        checked: whether all signatures are compared with the network; the
+            files for other programs always are.
 
     Returns:
-        What the SavedModel carries beside its graph.
+        What the SavedModel carries beside its graph, and how far each file is
+        from the network.
 
     Raises:
-        InputError: there is no finished training, or `export_path` exists and
-            may not be replaced.
+        InputError: there is no finished training, `export_path` exists and
+            may not be replaced, or a file does not give what the network
+            does. There is no export then.
     """
     changes = {}
     if options.local_stride is not None:
         changes["local_stride"] = options.local_stride
+    agreements: list[Agreement] = []
     with atomic_directory(export_path, "saved_model.pb", overwrite) as folder:
         model, record = load_trained_model(logdir, **changes)
-        module = _make_module(model, options)
-        tf.saved_model.save(
-            module,
-            str(folder),
-            signatures={
-                "serving_default": module.extract.get_concrete_function(),
-                **{
-                    name: function.get_concrete_function()
-                    for name, function in module.levels.items()
-                },
-            },
-        )
         metadata = _describe(model, record, options)
+        _save(model, metadata, options, folder)
+        save_labels(folder / EXTRA, class_labels(logdir, record))
         save_metadata(folder, metadata)
+        others = formats is not None and bool(formats.formats)
+        if checked or others:
+            network = keras_network(
+                model, options.kind != "global", options.kind != "local"
+            )
+            check = Check(network, metadata)
+            if checked:
+                agreements += check_saved_model(folder, check)
+            if others:
+                loaded = tf.saved_model.load(str(folder))
+                agreements += write_formats(folder, loaded, formats, check)
     logging.info("Exported %s to %s.", options.kind, export_path)
-    return metadata
+    return metadata, agreements
+
+
+def _save(
+    model: Delg,
+    metadata: ExportMetadata,
+    options: ExportOptions,
+    folder: pathlib.Path,
+) -> None:
+    module = _make_module(model, options)
+    serve = module.serving(
+        tuple(metadata.scales),
+        tuple(metadata.global_scales),
+        metadata.max_features,
+        metadata.score_threshold,
+    )
+    functions = {"serving_default": module.extract, SERVE: serve}
+    tf.saved_model.save(
+        module,
+        str(folder),
+        signatures={
+            name: function.get_concrete_function()
+            for name, function in (functions | module.levels).items()
+        },
+    )
 
 
 def _make_module(model: Delg, options: ExportOptions) -> tf.Module:
@@ -143,6 +135,10 @@ def _describe(
     model: Delg, record: ModelRecord, options: ExportOptions
 ) -> ExportMetadata:
     field = receptive_field(model.trunk, "block3", _ANY_LENGTH)
+    scales, global_scales = options.pyramid()
+    threshold = options.score_threshold
+    if threshold is None:
+        threshold = record.attention.median
     return ExportMetadata(
         kind=options.kind,
         keypoints=options.keypoints,
@@ -162,4 +158,10 @@ def _describe(
             ]
             for axis in (0, 1)
         ],
+        scales=list(scales),
+        global_scales=list(global_scales) if options.kind != "local" else [],
+        max_features=options.max_features if options.kind != "global" else 0,
+        score_threshold=threshold,
+        descriptors=DESCRIPTORS,
+        class_labels=LABELS,
     )

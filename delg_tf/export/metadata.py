@@ -9,6 +9,11 @@ from delg_tf.models.stored_config import EXPORT_FILE
 
 KINDS = ("local", "global", "local_and_global")
 KEYPOINTS = ("exact", "official")
+DESCRIPTORS = (
+    "serving_default and the level functions: raw, but for one pooled over "
+    "fixed scales; serve_batch: of unit length, each scale's before they are "
+    "added, and the sum"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +37,16 @@ class ExportMetadata:
         windows: for height and width, what the layers see from the image to
             block3 (`receptive_field.Window`, as lists); empty in exports of
             earlier versions.
+        scales: of the pyramid of `serve_batch`, and as advice to others;
+            empty in exports of earlier versions, as the next ones are.
+        global_scales: indices of the scales that global descriptors are
+            pooled over.
+        max_features: local features of an image, at most.
+        score_threshold: least attention score of a local feature.
+        descriptors: which outputs have descriptors of unit length, and which
+            raw ones.
+        class_labels: name of the file beside this one with the names of the
+            classes that were trained, one a line.
     """
 
     kind: str
@@ -46,6 +61,12 @@ class ExportMetadata:
     iou_threshold: float = 1.0
     smallest_level: int = 0
     windows: list = dataclasses.field(default_factory=list)
+    scales: list = dataclasses.field(default_factory=list)
+    global_scales: list = dataclasses.field(default_factory=list)
+    max_features: int = 0
+    score_threshold: float = 0.0
+    descriptors: str = ""
+    class_labels: str = ""
 
 
 def save_metadata(directory: PathLike, metadata: ExportMetadata) -> None:

@@ -17,6 +17,7 @@ from delg_tf.export.levels import (
 )
 from delg_tf.export.pyramid import cell_boxes, level_size, smallest_level
 from delg_tf.export.selection import select_features
+from delg_tf.export.serving import ServingPlan, serving_function
 from delg_tf.models.delg import Delg
 
 _IMAGE = tf.TensorSpec([None, None, 3], tf.uint8, "input_image")
@@ -67,6 +68,33 @@ class _Exported(tf.Module):
             for layer in layers.values()
             for variable in layer.variables
         ]
+
+    def serving(
+        self,
+        scales: tuple[float, ...],
+        global_scales: tuple[int, ...],
+        max_features: int,
+        threshold: float,
+    ) -> tf.types.experimental.GenericFunction:
+        """The function of a batch of images; see `serving_function`.
+
+        Args:
+            scales: of the pyramid.
+            global_scales: indices of those that are pooled.
+            max_features: local features of an image, at most.
+            threshold: least attention score of one.
+        """
+        plan = ServingPlan(
+            scales=scales,
+            local_scales=tuple(range(len(scales))) if self._depth else (),
+            global_scales=global_scales if self._dim else (),
+            max_features=max_features,
+            threshold=threshold,
+            iou_threshold=self._iou_threshold,
+            exact_keypoints=self._exact,
+            smallest=self._smallest,
+        )
+        return serving_function(self._layers, self.levels, plan)
 
     def _blocks(
         self, image: tf.Tensor, scale: tf.Tensor

@@ -8,7 +8,7 @@ maps the pixel edges, so a pixel x of a level of width w shows the place
 import tensorflow as tf
 import tf_keras as keras
 
-from delg_tf.models.receptive_field import receptive_field
+from delg_tf.models.receptive_field import receptive_field, tabulated_field
 
 # No network needs a longer side than this for its first cell.
 _LARGEST_SMALLEST = 64
@@ -76,7 +76,7 @@ def cell_boxes(
     """
     centres, halves = [], []
     for axis in (0, 1):
-        field = receptive_field(trunk, "block3", level[axis], axis)
+        field = tabulated_field(trunk, "block3", level[axis], axis)
         cells = tf.cast(tf.range(field.cells), tf.float32) * field.stride
         half = (field.size - 1) / 2
         if exact:

@@ -46,5 +46,11 @@ def export_network(
     save_trained_model(folder / "run", model, record)
     paths = {kind: folder / kind for kind in kinds}
     for kind, path in paths.items():
-        export_model(folder / "run", path, ExportOptions(kind), overwrite=True)
+        export_model(
+            folder / "run",
+            path,
+            ExportOptions(kind),
+            overwrite=True,
+            checked=False,
+        )
     return paths

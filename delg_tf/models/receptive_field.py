@@ -20,6 +20,7 @@ from delg_tf.models.input_normalisation import InputNormalisation
 
 # A Python int, or an int32 scalar tensor while an export is traced.
 Integer = Any
+_STRIDES_ON = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +160,41 @@ def receptive_field(
         return fields[id(tensor)]
 
     return field_of(network.output[output])
+
+
+# AutoGraph would rewrite every loop over layers.
+@tf.autograph.experimental.do_not_convert
+def tabulated_field(
+    network: keras.Model, output: str, length: tf.Tensor, axis: int = 0
+) -> ReceptiveField:
+    """`receptive_field` of a length that is a tensor, in a few operations.
+
+    Going through all layers would put several operations a layer into the
+    graph. A length that is longer by one stride only has one cell more, so
+    that a table of one stride's lengths says it all.
+
+    Args:
+        network: as for `receptive_field`.
+        output: key of the output.
+        length: int32 scalar, the image's height or width in pixels.
+        axis: 0 for height, 1 for width.
+    """
+    chain = windows(network, output, axis)
+    stride = through_windows(chain, 1).stride
+    fields = [
+        # Some strides on: the layers need not have a cell for less.
+        through_windows(chain, _STRIDES_ON * stride + rest)
+        for rest in range(stride)
+    ]
+    rest = length % stride
+    starts = [field.start for field in fields]
+    cells = [field.cells - _STRIDES_ON for field in fields]
+    return ReceptiveField(
+        size=fields[0].size,
+        stride=stride,
+        start=tf.gather(tf.constant(starts, tf.int32), rest),
+        cells=tf.gather(tf.constant(cells, tf.int32), rest) + length // stride,
+    )
 
 
 def layer_cells(

@@ -8,6 +8,11 @@ import tensorflow as tf
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, read_json, write_json
+from delg_tf.data.class_labels import (
+    labels_of_records,
+    load_labels,
+    save_labels,
+)
 from delg_tf.models.config import DelgConfig
 from delg_tf.models.delg import Delg
 from delg_tf.models.stored_config import MODEL_FILE
@@ -55,7 +60,7 @@ class ModelRecord:
 def save_trained_model(
     directory: PathLike, model: Delg, record: ModelRecord
 ) -> None:
-    """Writes the weights (TensorFlow format) and `model.json`.
+    """Writes weights (TensorFlow format), class labels and `model.json`.
 
     Args:
         directory: the run's `logdir`.
@@ -64,7 +69,31 @@ def save_trained_model(
     """
     directory = pathlib.Path(directory)
     model.save_weights(str(directory / WEIGHTS_NAME))
+    save_labels(directory, _labels_by_records(record))
     write_json(directory / MODEL_FILE, dataclasses.asdict(record))
+
+
+def class_labels(directory: PathLike, record: ModelRecord) -> list[str]:
+    """What the classes are called.
+
+    Args:
+        directory: the run's `logdir`.
+        record: of it.
+
+    Returns:
+        A name a class; of runs that kept none, those of the records if they
+        are still there, or else the numbers.
+
+    Raises:
+        InputError: the file does not fit the network.
+    """
+    labels = load_labels(directory, record.model.num_classes)
+    return _labels_by_records(record) if labels is None else labels
+
+
+def _labels_by_records(record: ModelRecord) -> list[str]:
+    records = pathlib.Path(record.training.get("train_file_pattern", ""))
+    return labels_of_records(records.parent, record.model.num_classes)
 
 
 def load_record(directory: PathLike) -> ModelRecord:

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.util
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from absl import logging
@@ -50,6 +50,11 @@ _BUILT_IN: Mapping[str, tuple[str, ...]] = {
         "sklearn/china.jpg",
     ),
 }
+_FOR_CHECKS = (
+    "skimage/coffee.png",
+    "skimage/chelsea.png",
+    "skimage/rocket.jpg",
+)
 _MAX_SIDE = 1024
 _MIN_SIDE = 128
 
@@ -95,6 +100,24 @@ def load_photographs(
         for position, index in enumerate(order):
             groups[deal[position % len(deal)]].append(own[index])
     return groups
+
+
+def check_photographs(sides: Sequence[int]) -> list[np.ndarray]:
+    """A few photographs of scikit-image's, to compare programs on.
+
+    Args:
+        sides: in pixels; longer side of each one that is wanted.
+
+    Returns:
+        uint8 `[height, width, 3]`, RGB, a photograph for each of `sides`.
+    """
+    pictures = []
+    for place, side in enumerate(sides):
+        name = _FOR_CHECKS[place % len(_FOR_CHECKS)]
+        image = Image.fromarray(_load_built_in(name).pixels)
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        pictures.append(np.asarray(image))
+    return pictures
 
 
 def _load_built_in(name: str) -> Photograph:

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-RUNTIMES = ("auto", "tensorflow", "openvino")
+RUNTIMES = ("auto", "tensorflow", "openvino", "onnxruntime")
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 

@@ -45,7 +45,7 @@ def make_runtime(
             raise InputError(
                 f"--{name} must be one of {allowed}. Received: {value!r}"
             )
-    if precision == "int8" and runtime != "tensorflow":
+    if precision == "int8" and runtime == "auto":
         runtime = "openvino"
     has_openvino = importlib.util.find_spec("openvino") is not None
     if runtime == "auto":
@@ -57,6 +57,8 @@ def make_runtime(
         )
     if runtime == "openvino":
         chosen = _openvino(loaded, path, precision)
+    elif runtime == "onnxruntime":
+        chosen = _onnxruntime(loaded, path, precision)
     else:
         chosen = _tensorflow(loaded, precision)
     logging.info("Runtime: %s, %s.", chosen.name, chosen.precision)
@@ -81,3 +83,21 @@ def _tensorflow(loaded: Any, precision: str) -> LevelRuntime:
         raise InputError("--precision=int8 needs --runtime=openvino.")
     precision = "float32" if precision == "auto" else precision
     return TensorFlowRuntime(loaded, precision)
+
+
+def _onnxruntime(
+    loaded: Any, path: pathlib.Path, precision: str
+) -> LevelRuntime:
+    if precision not in ("auto", "float32"):
+        raise InputError(
+            f"--runtime=onnxruntime runs in float32. --precision={precision} "
+            "needs --runtime=openvino."
+        )
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise InputError(
+            "--runtime=onnxruntime needs ONNX Runtime: pip install "
+            "'delg-tf[onnx]'."
+        )
+    from delg_tf.extraction.levels.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(loaded, path)
