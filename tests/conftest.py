@@ -17,3 +17,12 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+# Files that take longest, first: with two at a time, none of them is left for
+# the end, when only one of the two has work.
+_LONGEST = ("test_runs", "test_demo", "test_extraction_run", "test_training")
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))

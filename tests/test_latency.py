@@ -74,7 +74,7 @@ def test_tool_measures_every_case(tmp_path):
     command = [
         "tools/measure_latency.py",
         "--backbones=resnet_small",
-        "--runtimes=tensorflow:float32,openvino:float32",
+        "--runtimes=tensorflow:float32,openvino:int8,onnxruntime:float32",
         "--image_size=64",
         "--repeats=2",
         f"--output_dir={tmp_path}",
@@ -83,7 +83,7 @@ def test_tool_measures_every_case(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     rows = {(row["runtime"], row["case"]): row for row in metrics["rows"]}
-    assert len(rows) == 2 * (len(CASES) + len(SEPARATE))
+    assert len(rows) == 3 * (len(CASES) + len(SEPARATE))
     for row in rows.values():
         low, high = row["spread"]
         assert 0 < low <= row["milliseconds"] <= high

@@ -18,8 +18,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("backbones", ["resnet50", "resnet101"], "Networks.")
 flags.DEFINE_list(
     "runtimes",
-    ["tensorflow:float32", "auto:auto"],
-    "Pairs runtime:precision, as tools/extract_features.py takes them.",
+    [],
+    "Pairs runtime:precision, as tools/extract_features.py takes them; "
+    "default: all that this machine and its packages can run.",
 )
 flags.DEFINE_integer("image_size", 1024, "Side of the images in pixels.")
 flags.DEFINE_integer(
@@ -36,6 +37,7 @@ def main() -> None:
     from delg_tf.latency.flops import peak_flops
     from delg_tf.latency.measure import LatencyOptions, measure
     from delg_tf.latency.output import latency_table, write_latency
+    from delg_tf.latency.ways import available_ways
 
     runtimes = tuple(tuple(pair.split(":")) for pair in FLAGS.runtimes)
     if any(len(pair) != 2 for pair in runtimes):
@@ -45,7 +47,7 @@ def main() -> None:
         )
     options = LatencyOptions(
         backbones=tuple(FLAGS.backbones),
-        runtimes=runtimes,
+        runtimes=runtimes or tuple(available_ways()),
         image_size=FLAGS.image_size,
         batch_size=FLAGS.batch_size,
         repeats=FLAGS.repeats,

@@ -11,8 +11,10 @@ from delg_tf.data.image_limits import MAX_PIXELS
 # Decoding, by a pixel of the file; see `data.image_limits`.
 _DECODING_BYTES = 25
 _PREPARED_BYTES = 3
+# Of a level, beside the network: the image and the level in float32.
+_LEVEL_BYTES = 24
 # Of what is left beside the model; the rest is the network's.
-_DECODING_SHARE, _WAITING_SHARE = 0.3, 0.1
+_DECODING_SHARE, _WAITING_SHARE = 0.3, 0.2
 _READERS = 4
 # Less leaves out images of ordinary cameras.
 _LEAST = 256 * 2**20
@@ -114,13 +116,15 @@ def plan_memory(
     if max_image_size > 0:
         pixels = min(pixels, max_image_size**2)
     images = int(_WAITING_SHARE * free / (_PREPARED_BYTES * pixels))
+    # Read ahead, waiting, in the network; and one on its way to each queue.
+    third = max(1, (images - 2) // 3)
     return MemoryPlan(
-        batch_size,
+        min(batch_size, third),
         readers,
-        ahead=max(1, min(2 * batch_size, images // 3)),
-        waiting=max(1, min(8 * batch_size, images // 3)),
+        ahead=min(2 * batch_size, third),
+        waiting=min(8 * batch_size, third),
         max_image_pixels=max_image_pixels,
         level_pixels=(1 - _DECODING_SHARE - _WAITING_SHARE)
         * free
-        / bytes_per_pixel,
+        / (bytes_per_pixel + _LEVEL_BYTES),
     )

@@ -17,6 +17,7 @@ from delg_tf.extraction.images import LoadedImage
 from delg_tf.latency.cases import CASES, SEPARATE, Case
 from delg_tf.latency.flops import pyramid_flops
 from delg_tf.latency.networks import export_network, random_network
+from delg_tf.latency.ways import add_copies
 from delg_tf.models.delg import Delg
 
 
@@ -98,6 +99,10 @@ def measure(options: LatencyOptions, folder: pathlib.Path) -> list[LatencyRow]:
     for backbone in options.backbones:
         model = random_network(backbone)
         exports = export_network(model, folder / backbone)
+        # The last case of a kind has all scales.
+        for case in {case.kind: case for case in CASES}.values():
+            config = case.config(str(exports[case.kind]), options.image_size)
+            add_copies(config, options.runtimes, folder / "photographs")
         ways = {
             (place, case): Extractor(
                 case.config(str(exports[case.kind]), options.image_size), *way

@@ -10,7 +10,7 @@ from delg_tf.report import svg
 from delg_tf.retrieval.text_table import markdown_table
 
 METRICS_FILE, CHART_FILE = "metrics.json", "latency.svg"
-_COLORS = (svg.GREY, svg.BLUE, svg.TEAL, svg.AMBER, svg.RED)
+_COLORS = (svg.GREY, svg.BLUE, svg.TEAL, svg.AMBER, svg.RED, svg.GREEN)
 
 
 def latency_table(rows: Sequence[LatencyRow], peak: float) -> str:
@@ -83,7 +83,11 @@ def _draw(path: pathlib.Path, rows: Sequence[LatencyRow]) -> None:
     backbones = list(dict.fromkeys(row.backbone for row in rows))
     cases = list(dict.fromkeys(row.case for row in rows))
     ways = list(dict.fromkeys((row.runtime, row.precision) for row in rows))
-    figure, panels = svg.new_row(len(backbones), 5.6 * len(backbones), 4.2)
+    figure, panels = svg.new_row(
+        len(backbones),
+        5.6 * len(backbones),
+        1.2 + 0.16 * len(cases) * (1 + len(ways)),
+    )
     height = 0.8 / len(ways)
     for panel, (axes, backbone) in enumerate(zip(panels, backbones)):
         for place, way in enumerate(ways):
