@@ -11,8 +11,9 @@ scales, at most 1,000 local features:
 Beside the times: how close the faster ways' features are to float32, what the
 files and everything around the network cost, and which share of the machine's
 measured matrix-product peak the network reaches. With --demo, the folder of
-`make demo`, mAP of its trained network before and after int8, too: the
-network of the timings has random weights.
+`make demo`, the same of its trained network, and its mAP before and after int8.
+The network of the timings has random weights: most of its attention scores
+are 0, so that which features it selects means nothing.
 
 See README.md here for the command and what it gave.
 """
@@ -38,7 +39,7 @@ from delg_tf.evaluation.table import map_table
 from delg_tf.export.metadata import load_metadata
 from delg_tf.extraction.config import load_config
 from delg_tf.extraction.extractor import Extractor
-from delg_tf.extraction.fidelity import compare
+from delg_tf.extraction.fidelity import Fidelity, compare
 from delg_tf.extraction.image_list import images_in_folder
 from delg_tf.extraction.images import load_image
 from delg_tf.extraction.quantise import quantise_export
@@ -141,27 +142,33 @@ def main() -> None:
         }
         ratios = _measure(folder, config, ways)
         if FLAGS.demo:
-            ratios["map_loss"] = _map_loss(pathlib.Path(FLAGS.demo), folder)
+            ratios |= _trained(pathlib.Path(FLAGS.demo), folder)
     print(", ".join(f"{name} {value:.3f}" for name, value in ratios.items()))
     if FLAGS.json:
         print(json.dumps(ratios))
 
 
-def _map_loss(demo: pathlib.Path, folder: pathlib.Path) -> float:
-    """Points of mAP that int8 loses on the demonstration's landmarks."""
+def _trained(demo: pathlib.Path, folder: pathlib.Path) -> dict[str, float]:
+    """What int8 does to the demonstration's trained network."""
     shutil.copytree(demo / "model", folder / "demo_model")
     config = load_config(
-        "experiments/demo/extract.pbtxt", folder / "demo_model"
+        "experiments/demo/extract.pbtxt", str(folder / "demo_model")
     )
     # Of other landmarks than those that are searched.
     views = images_in_folder(demo / "data" / "train")
-    quantise_export(config, views, overwrite=True)
+    fidelity = quantise_export(config, views, overwrite=True)
     data = demo / "data" / "held_out"
     quality = quality_before_and_after_int8(
         config, data / "gnd.pkl", data / "jpg"
     )
     print(map_table(quality))
-    return largest_loss(quality["float32"], quality["int8"])
+    _print_fidelity("trained, int8", fidelity)
+    return {
+        "trained_global_cosine": fidelity.global_cosine,
+        "trained_local_cosine": fidelity.local_cosine,
+        "local_overlap": fidelity.local_overlap,
+        "map_loss": largest_loss(quality["float32"], quality["int8"]),
+    }
 
 
 def _measure(
@@ -215,11 +222,7 @@ def _report(
             f"{flops / value / peak:.2f} of that peak"
         )
     for name, value in fidelity.items():
-        print(
-            f"{name}: cosine of global descriptors {value.global_cosine:.5f}, "
-            f"of local ones {value.local_cosine:.5f}, {value.local_overlap:.3f}"
-            " of the selected features the same"
-        )
+        _print_fidelity(name, value)
     return {
         "speedup_default": seconds["official"] / seconds["default"],
         "speedup_best": seconds["official"] / seconds["best"],
@@ -228,6 +231,14 @@ def _report(
         "local_cosine": fidelity["best"].local_cosine,
         "local_overlap": fidelity["best"].local_overlap,
     }
+
+
+def _print_fidelity(name: str, value: Fidelity) -> None:
+    print(
+        f"{name}: cosine of global descriptors {value.global_cosine:.5f}, of "
+        f"local ones {value.local_cosine:.5f}, {value.local_overlap:.3f} of "
+        "the selected features the same"
+    )
 
 
 if __name__ == "__main__":
