@@ -26,7 +26,7 @@ _HEADS = ["Maximum", "Power", "ReduceMean", "MatMul"]
 # Longest side of what is calibrated on, pixels: histograms take time.
 _LONGEST = 384
 # Chosen on the demonstration's validation landmarks: cosines of global / local
-# descriptors 0.9997 / 0.9995 (with the stem in float), with NNCF's defaults
+# descriptors 0.9997 / 0.9995 (after a stem in float), with NNCF's defaults
 # 0.9897 / 0.9914. Correcting biases makes this network worse, and so does
 # clipping ranges at means.
 _PARAMETERS = nncf.AdvancedQuantizationParameters(
@@ -110,14 +110,15 @@ def _quantised(
 
 
 def _stem(model: openvino.Model) -> list[str]:
-    """Names of the first convolution, and of those that read what it gives.
+    """Names of the convolutions that read what the first one gives.
 
-    Its values range widely; in eight bits they lose more than any others.
+    Its values range widely; in eight bits they lose more than any others. The
+    first one itself reads the image, which has eight bits anyway.
     """
     first = next(
         node for node in model.get_ordered_ops() if _is_convolution(node)
     )
-    names, reached = [first.get_friendly_name()], [first]
+    names, reached = [], [first]
     while reached:
         for output in reached.pop().outputs():
             for target in output.get_target_inputs():
