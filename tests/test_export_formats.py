@@ -268,6 +268,28 @@ def test_litert_files_give_what_the_network_gives(model, exported, precision):
     assert (content["max_features"], content["score_threshold"]) == (NUMBER, 0)
 
 
+@pytest.mark.parametrize("name", ["litert_float16", "litert_int8"])
+def test_an_export_of_the_global_descriptor_alone(
+    model, run, photos, tmp_path, name
+):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    path = tmp_path / "model"
+    _, agreements = export_model(
+        run,
+        path,
+        ExportOptions(kind="global", scales=SCALES, global_scales=POOLED),
+        formats=FormatOptions((name,), str(photos)),
+    )
+    assert name in agreements[-1].name
+    file = path / EXTRA / name / "image.tflite"
+    runner = litert.Interpreter(str(file)).get_signature_runner()
+    for image in pictures():
+        outputs = runner(images=image[np.newaxis])
+        assert list(outputs) == ["global_descriptor"]
+        cosine = outputs["global_descriptor"][0] @ expected_of(model, image)[0]
+        assert cosine > (0.99999 if name == "litert_float16" else 0.98)
+
+
 def test_every_file_is_compared_and_the_result_kept(exported, photos):
     limits = {"onnx": 1e-4, "litert_float16": 1e-2, "litert_int8": 1}
     for name, limit in limits.items():
