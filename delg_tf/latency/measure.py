@@ -88,8 +88,8 @@ class LatencyOptions:
 def measure(options: LatencyOptions, folder: pathlib.Path) -> list[LatencyRow]:
     """Measures every backbone, runtime and case.
 
-    Weights are random: they do not change the time. All of a backbone's ways
-    take turns, so that a slow moment of the machine hits them alike.
+    Weights are random: they do not change the time. All of a case's ways take
+    turns, so that a slow moment of the machine hits them alike.
 
     Args:
         options: what is measured.
@@ -103,18 +103,25 @@ def measure(options: LatencyOptions, folder: pathlib.Path) -> list[LatencyRow]:
         for case in {case.kind: case for case in CASES}.values():
             config = case.config(str(exports[case.kind]), options.image_size)
             add_copies(config, options.runtimes, folder / "photographs")
-        ways = {
-            (place, case): Extractor(
-                case.config(str(exports[case.kind]), options.image_size), *way
-            )
-            for place, way in enumerate(options.runtimes)
-            for case in CASES
-        }
-        seconds = _timings(list(ways.values()), options)
-        for (place, case), values in zip(ways, seconds):
-            chosen = ways[place, case].runtime
-            rows.append(_row(model, chosen, case, values, options))
+        for case in CASES:
+            path = str(exports[case.kind])
+            rows += _measure_case(model, case, path, options)
     return rows + _separate(rows)
+
+
+def _measure_case(
+    model: Delg, case: Case, path: str, options: LatencyOptions
+) -> list[LatencyRow]:
+    """Rows of a case; its models are loaded, and gone afterwards.
+
+    Those of all cases together would take tens of gigabytes.
+    """
+    config = case.config(path, options.image_size)
+    ways = [Extractor(config, *way) for way in options.runtimes]
+    return [
+        _row(model, way.runtime, case, seconds, options)
+        for way, seconds in zip(ways, _timings(ways, options))
+    ]
 
 
 def _timings(
