@@ -5,9 +5,9 @@ import sys
 import numpy as np
 from feature_files import unit_features
 
-from delg_tf.extraction.compact.image_features import CompactImage
-from delg_tf.extraction.compact.store_info import StoreInfo
-from delg_tf.extraction.compact.store_writer import ArrowStoreWriter
+from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.compact.store_info import StoreInfo
+from delg_tf.features.compact.store_writer import ArrowStoreWriter
 
 IMAGES_A_BATCH = 8
 

@@ -12,7 +12,7 @@ from delg_tf.data.revisited import (
     save_ground_truth,
 )
 from delg_tf.export.exporter import ExportOptions, export_model
-from delg_tf.extraction.datum_io import write_datum
+from delg_tf.features.datum_io import write_datum
 from delg_tf.protos import delf_config_pb2
 
 SCALES = (0.5, 1.0, 1.4142135)

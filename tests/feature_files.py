@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 
 
 def unit_features(count, depth=128, seed=0, side=1000.0, oriented=False):

@@ -7,16 +7,16 @@ import pytest
 from feature_files import unit_features
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.formats import LOCAL_FORMATS, feature_bytes
-from delg_tf.extraction.compact.image_features import CompactImage
-from delg_tf.extraction.compact.packed_file import (
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.formats import LOCAL_FORMATS, feature_bytes
+from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.compact.packed_file import (
     parse_packed,
     read_packed,
     serialize_packed,
     write_packed,
 )
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 
 NAMES = ("locations", "descriptors", "scales", "attention", "orientations")
 

@@ -19,12 +19,7 @@ from record_files import encoded, photo
 from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.compact.encoded import EncodedFeatures
 from delg_tf.extraction.extractor import Extractor
-from delg_tf.extraction.feature_io import (
-    read_global_descriptor,
-    read_local_features,
-)
 from delg_tf.extraction.image_list import (
     images_in_folder,
     images_in_list,
@@ -32,9 +27,14 @@ from delg_tf.extraction.image_list import (
 from delg_tf.extraction.images import (
     load_image,
 )
+from delg_tf.extraction.outputs import extraction_sink
 from delg_tf.extraction.run import extract_images
-from delg_tf.extraction.storage.outputs import extraction_sink
-from delg_tf.extraction.storage.skipped import SKIPPED_FILE
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.feature_io import (
+    read_global_descriptor,
+    read_local_features,
+)
+from delg_tf.features.storage.skipped import SKIPPED_FILE
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.search import index_features, search_features
 

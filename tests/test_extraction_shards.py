@@ -21,7 +21,7 @@ from delg_tf.common.errors import InputError
 from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.image_list import images_in_folder
 from delg_tf.extraction.run import extract_images
-from delg_tf.extraction.storage.skipped import SKIPPED_FILE
+from delg_tf.features.storage.skipped import SKIPPED_FILE
 from delg_tf.parallel.choice import local_runner, make_runner
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

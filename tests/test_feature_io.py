@@ -5,8 +5,8 @@ import pytest
 from google.protobuf import message as protobuf_message
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction import box_io, datum_io, feature_io
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features import box_io, datum_io, feature_io
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.protos import box_pb2, datum_pb2, feature_pb2
 
 NAMES = ("locations", "descriptors", "scales", "attention", "orientations")

@@ -14,12 +14,12 @@ from delg_tf.data.revisited import (
     RevisitedQuery,
     save_ground_truth,
 )
-from delg_tf.extraction import feature_io
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.store import ArrowStore
-from delg_tf.extraction.storage.choice import read_local_of
-from delg_tf.extraction.storage.convert import convert_features
-from delg_tf.extraction.storage.skipped import SKIPPED_FILE
+from delg_tf.features import feature_io
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.store import ArrowStore
+from delg_tf.features.storage.choice import read_local_of
+from delg_tf.features.storage.convert import convert_features
+from delg_tf.features.storage.skipped import SKIPPED_FILE
 from delg_tf.retrieval.feature_store import FeatureStore
 
 NAMES = ("locations", "descriptors", "scales", "attention", "orientations")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from tool_process import run_tool
 
-from delg_tf.extraction.feature_io import write_local_features
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.feature_io import write_local_features
+from delg_tf.features.local_features import LocalFeatures
 
 ROOT = pathlib.Path(__file__).parent.parent
 # (y, x, 1) of the second image to (y, x) of the first.

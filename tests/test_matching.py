@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching import drawing, putative, transform
 from delg_tf.matching.backends import make_verifier
 from delg_tf.matching.config import BACKENDS, MODELS, MatchingConfig

@@ -14,10 +14,10 @@ from extraction_inputs import (
 
 from delg_tf.common.errors import InputError
 from delg_tf.extraction.extractor import Extractor
-from delg_tf.extraction.feature_io import read_local_features
 from delg_tf.extraction.image_list import images_in_folder
 from delg_tf.extraction.memory import plan_memory
 from delg_tf.extraction.run import extract_images
+from delg_tf.features.feature_io import read_local_features
 
 MIB = 2**20
 

@@ -12,10 +12,10 @@ from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
 from delg_tf.extraction.config import load_config
-from delg_tf.extraction.datum_io import write_datum
 from delg_tf.extraction.extractor import Extractor
-from delg_tf.extraction.feature_io import read_local_features
 from delg_tf.extraction.images import LoadedImage, resize_image
+from delg_tf.features.datum_io import write_datum
+from delg_tf.features.feature_io import read_local_features
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

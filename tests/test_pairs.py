@@ -28,8 +28,8 @@ from delg_tf.evaluation.pairs import (
     precision_recall_curve,
 )
 from delg_tf.evaluation.table import pair_metrics_table
-from delg_tf.extraction import feature_io
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features import feature_io
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.report import svg
 from delg_tf.retrieval.feature_store import FeatureStore

@@ -7,15 +7,16 @@ from sklearn.decomposition import PCA
 from tool_process import run_tool
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction import feature_io, pca_learning
-from delg_tf.extraction.datum_io import array_to_datum, read_datum
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.extraction import pca_learning
 from delg_tf.extraction.pca_learning import find_feature_files, learn_pca
 from delg_tf.extraction.post_processing import (
     load_pca,
     post_process,
     unit_rows,
 )
+from delg_tf.features import feature_io
+from delg_tf.features.datum_io import array_to_datum, read_datum
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.protos import delf_config_pb2, feature_pb2
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -9,8 +9,8 @@ from PIL import Image
 
 from delg_tf.common.errors import InputError
 from delg_tf.data.revisited import RevisitedGroundTruth, RevisitedQuery
-from delg_tf.extraction import feature_io
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features import feature_io
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.report.report import ReportInputs, write_report
 from delg_tf.retrieval.results import SearchResults

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.report import pictures
 from delg_tf.report.attention_map import attention_map
 from delg_tf.report.selection import choose_queries

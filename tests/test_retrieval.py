@@ -6,8 +6,8 @@ import pytest
 from delg_tf.common.errors import InputError
 from delg_tf.data.revisited import RevisitedGroundTruth, RevisitedQuery
 from delg_tf.evaluation.pipeline import evaluate_features
-from delg_tf.extraction import feature_io
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features import feature_io
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.inlier_counter import InlierCounter

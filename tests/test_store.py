@@ -12,11 +12,11 @@ from append_images import IMAGES_A_BATCH, image_of
 from feature_files import unit_features
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.compact.image_features import CompactImage
-from delg_tf.extraction.compact.store import ArrowStore
-from delg_tf.extraction.compact.store_info import StoreInfo
-from delg_tf.extraction.compact.store_writer import ArrowStoreWriter
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.compact.store import ArrowStore
+from delg_tf.features.compact.store_info import StoreInfo
+from delg_tf.features.compact.store_writer import ArrowStoreWriter
+from delg_tf.features.local_features import LocalFeatures
 
 INFO = StoreInfo("int8", "float16", "model 1")
 

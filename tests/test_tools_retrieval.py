@@ -11,8 +11,8 @@ from delg_tf.data.revisited import (
     save_ground_truth,
 )
 from delg_tf.evaluation.metrics_file import read_metrics_text
-from delg_tf.extraction import feature_io
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features import feature_io
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.retrieval.results import SearchResults
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

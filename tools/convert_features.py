@@ -8,7 +8,7 @@ at the output is overwritten; a copy that was cut off goes on.
 from absl import flags
 
 from delg_tf.common import cli
-from delg_tf.extraction.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
+from delg_tf.features.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
 
 FLAGS = flags.FLAGS
 
@@ -41,7 +41,7 @@ flags.mark_flags_as_required(["features", "output", "output_kind"])
 def main() -> None:
     """Reads the flags and copies."""
     from delg_tf.common.errors import InputError
-    from delg_tf.extraction.storage.convert import convert_features
+    from delg_tf.features.storage.convert import convert_features
 
     if FLAGS.output_kind == "official" and (
         FLAGS.local_format or FLAGS.global_format

@@ -11,8 +11,8 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.data import image_limits
-from delg_tf.extraction.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
 from delg_tf.extraction.levels.base import PRECISIONS, RUNTIMES
+from delg_tf.features.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
 from delg_tf.parallel import flags as parallel_flags
 
 FLAGS = flags.FLAGS
@@ -173,8 +173,8 @@ def main() -> None:
         )
     # TensorFlow loads only for inputs that are in order.
     from delg_tf.extraction.extractor import Extractor
+    from delg_tf.extraction.outputs import extraction_sink
     from delg_tf.extraction.run import extract_images
-    from delg_tf.extraction.storage.outputs import extraction_sink
     from delg_tf.parallel.choice import local_runner, make_runner
 
     runner = make_runner(

@@ -17,7 +17,6 @@ from delg_tf.extraction.images import (
     resize_image,
     resized_size,
 )
-from delg_tf.extraction.local_features import LocalFeatures
 from delg_tf.extraction.post_processing import (
     Pca,
     aggregate_scales,
@@ -26,6 +25,7 @@ from delg_tf.extraction.post_processing import (
 )
 from delg_tf.extraction.runtimes.base import GLOBAL_OUTPUTS, LOCAL_OUTPUTS
 from delg_tf.extraction.runtimes.load import load_model
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.protos import delf_config_pb2
 
 # Smaller images give nothing, as in the official code.

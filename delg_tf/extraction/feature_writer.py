@@ -9,7 +9,7 @@ from absl import logging
 from delg_tf.data.decoder import UnreadableImageError
 from delg_tf.extraction.extractor import ImageFeatures
 from delg_tf.extraction.image_list import ImageItem
-from delg_tf.extraction.storage.base import FeatureSink
+from delg_tf.features.storage.base import FeatureSink
 
 # Images whose files may wait to be written.
 _PENDING = 8

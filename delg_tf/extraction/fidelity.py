@@ -10,7 +10,7 @@ from delg_tf.extraction.extractor import (
     ImageFeatures,
     PreparedImage,
 )
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,9 +26,9 @@ from google.protobuf import text_format
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_directory
 from delg_tf.common.progress import track
-from delg_tf.extraction import feature_io
-from delg_tf.extraction.datum_io import write_datum
 from delg_tf.extraction.post_processing import unit_rows
+from delg_tf.features import feature_io
+from delg_tf.features.datum_io import write_datum
 from delg_tf.protos import delf_config_pb2
 
 KINDS = ("local", "global")

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.datum_io import read_datum
+from delg_tf.features.datum_io import read_datum
 from delg_tf.protos import delf_config_pb2
 
 

@@ -11,8 +11,8 @@ from delg_tf.common.progress import Progress
 from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.extraction.config import with_absolute_paths
 from delg_tf.extraction.extractor import Extractor
-from delg_tf.extraction.feature_io import LOCAL_SUFFIX
 from delg_tf.extraction.image_list import ImageItem
+from delg_tf.extraction.outputs import extraction_sink
 from delg_tf.extraction.shard import (
     ExtractionJob,
     ExtractionShard,
@@ -21,9 +21,9 @@ from delg_tf.extraction.shard import (
     extract_shard,
     forget_model,
 )
-from delg_tf.extraction.storage.base import FeatureSink
-from delg_tf.extraction.storage.outputs import extraction_sink
-from delg_tf.extraction.storage.skipped import write_skipped
+from delg_tf.features.feature_io import LOCAL_SUFFIX
+from delg_tf.features.storage.base import FeatureSink
+from delg_tf.features.storage.skipped import write_skipped
 from delg_tf.parallel.base import ShardRunner
 from delg_tf.parallel.threads import ThreadRunner
 from delg_tf.protos import delf_config_pb2

@@ -12,7 +12,7 @@ from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import UnreadableImageError
 from delg_tf.extraction.memory import plan_memory
 from delg_tf.extraction.read_ahead import Loaded, loaded_batches
-from delg_tf.extraction.storage.base import FeatureSink
+from delg_tf.features.storage.base import FeatureSink
 from delg_tf.parallel.base import Advance
 from delg_tf.protos import delf_config_pb2
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.match import Match
 
 _DPI = 100

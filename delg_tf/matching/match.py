@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching import transform
 from delg_tf.matching.backends import make_verifier
 from delg_tf.matching.config import MatchingConfig

@@ -13,8 +13,8 @@ from delg_tf.extraction.images import (
     UnreadableImageError,
     load_image,
 )
-from delg_tf.extraction.local_features import LocalFeatures
-from delg_tf.extraction.storage.choice import read_local_of
+from delg_tf.features.local_features import LocalFeatures
+from delg_tf.features.storage.choice import read_local_of
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.matching.drawing import draw_matches
 from delg_tf.matching.match import Match, match_local_features

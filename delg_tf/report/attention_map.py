@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 
 # Pixels between neighbouring features of one pyramid level, in that level.
 _GRID = 16.0

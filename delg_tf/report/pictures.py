@@ -12,7 +12,7 @@ from PIL import Image
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
 from delg_tf.extraction.images import UnreadableImageError, load_image
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.drawing import draw_matches
 from delg_tf.matching.match import Match
 from delg_tf.report.attention_map import attention_map

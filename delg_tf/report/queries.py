@@ -10,7 +10,7 @@ from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.matching.match import match_local_features
 from delg_tf.report import pictures

@@ -9,9 +9,9 @@ import numpy as np
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
 from delg_tf.common.progress import Progress
-from delg_tf.extraction.feature_io import GLOBAL_SUFFIX
-from delg_tf.extraction.local_features import LocalFeatures
-from delg_tf.extraction.storage.choice import open_source
+from delg_tf.features.feature_io import GLOBAL_SUFFIX
+from delg_tf.features.local_features import LocalFeatures
+from delg_tf.features.storage.choice import open_source
 from delg_tf.retrieval.index import NORM_TOLERANCE
 
 # Names shown when many files are bad.

@@ -18,8 +18,8 @@ from delg_tf.common.files import atomic_write, refuse_existing
 from delg_tf.data.revisited import RevisitedGroundTruth, load_ground_truth
 from delg_tf.evaluation.pipeline import evaluate_features
 from delg_tf.evaluation.revisited import AFTER_RERANKING
-from delg_tf.extraction.compact.formats import feature_bytes
-from delg_tf.extraction.storage.convert import convert_features
+from delg_tf.features.compact.formats import feature_bytes
+from delg_tf.features.storage.convert import convert_features
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.rerank import RerankConfig

@@ -14,11 +14,11 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.common.progress import track
-from delg_tf.extraction.compact.image_features import CompactImage
-from delg_tf.extraction.compact.store import ArrowStore
-from delg_tf.extraction.compact.store_info import StoreInfo
-from delg_tf.extraction.compact.store_writer import ArrowStoreWriter
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.compact.store import ArrowStore
+from delg_tf.features.compact.store_info import StoreInfo
+from delg_tf.features.compact.store_writer import ArrowStoreWriter
+from delg_tf.features.local_features import LocalFeatures
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("images", 1_000_000, "Images of the store.")

@@ -16,7 +16,7 @@ from delg_tf.evaluation.revisited import AFTER_RERANKING
 from delg_tf.extraction.config import load_config
 from delg_tf.extraction.image_list import images_of_dataset
 from delg_tf.extraction.run import extract_images
-from delg_tf.extraction.storage.convert import convert_features
+from delg_tf.features.storage.convert import convert_features
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.rerank import RerankConfig

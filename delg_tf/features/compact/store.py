@@ -16,16 +16,16 @@ from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_file, readable
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.image_features import CompactImage
-from delg_tf.extraction.compact.store_info import (
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.compact.store_info import (
     index_rows,
     map_store,
     read_info,
     warn_of_damage,
 )
-from delg_tf.extraction.compact.store_rows import row_global, row_local
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.compact.store_rows import row_global, row_local
+from delg_tf.features.local_features import LocalFeatures
 
 
 class ArrowStore:

@@ -8,12 +8,12 @@ from absl import logging
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, readable
 from delg_tf.common.progress import Progress
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.store_info import StoreInfo
-from delg_tf.extraction.storage.base import FeatureSink, FeatureSource
-from delg_tf.extraction.storage.choice import open_sink, open_source
-from delg_tf.extraction.storage.single_file import StoreSource
-from delg_tf.extraction.storage.skipped import write_skipped
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.store_info import StoreInfo
+from delg_tf.features.storage.base import FeatureSink, FeatureSource
+from delg_tf.features.storage.choice import open_sink, open_source
+from delg_tf.features.storage.single_file import StoreSource
+from delg_tf.features.storage.skipped import write_skipped
 
 
 @dataclasses.dataclass(frozen=True)

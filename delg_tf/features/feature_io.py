@@ -17,8 +17,8 @@ from google.protobuf import message as protobuf_message
 
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
-from delg_tf.extraction import datum_io
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features import datum_io
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.protos import feature_pb2
 
 GLOBAL_SUFFIX = ".delg_global"

@@ -5,17 +5,17 @@ import dataclasses
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.compact.descriptors import (
+from delg_tf.features.compact.descriptors import (
     code_shape,
     decode_descriptors,
     encode_descriptors,
 )
-from delg_tf.extraction.compact.geometry import (
+from delg_tf.features.compact.geometry import (
     Geometry,
     encode_geometry,
     table_type,
 )
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

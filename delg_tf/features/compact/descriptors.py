@@ -14,7 +14,7 @@
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.compact.formats import LOCAL_FORMATS, code_bytes
+from delg_tf.features.compact.formats import LOCAL_FORMATS, code_bytes
 
 # Of float32 descriptors; those of other formats have rounded.
 _UNIT_TOLERANCE = 0.01

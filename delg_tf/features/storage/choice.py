@@ -4,17 +4,17 @@ import pathlib
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
-from delg_tf.extraction.compact.packed_file import PACKED_SUFFIX, read_packed
-from delg_tf.extraction.compact.store_info import StoreInfo
-from delg_tf.extraction.feature_io import read_local_features
-from delg_tf.extraction.local_features import LocalFeatures
-from delg_tf.extraction.storage.base import FeatureSink, FeatureSource
-from delg_tf.extraction.storage.folder import (
+from delg_tf.features.compact.packed_file import PACKED_SUFFIX, read_packed
+from delg_tf.features.compact.store_info import StoreInfo
+from delg_tf.features.feature_io import read_local_features
+from delg_tf.features.local_features import LocalFeatures
+from delg_tf.features.storage.base import FeatureSink, FeatureSource
+from delg_tf.features.storage.folder import (
     FolderSource,
     OfficialFiles,
     PackedFiles,
 )
-from delg_tf.extraction.storage.single_file import StoreFile, StoreSource
+from delg_tf.features.storage.single_file import StoreFile, StoreSource
 
 OUTPUT_KINDS = ("official", "packed", "store")
 

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.local_features import LocalFeatures
 
 KINDS = ("global", "local")
 Local = LocalFeatures | EncodedFeatures

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.image_features import (
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.image_features import (
     GLOBAL_TYPES,
     CompactImage,
 )

@@ -9,9 +9,9 @@ from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
-from delg_tf.extraction.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
-from delg_tf.extraction.compact.store_rows import store_schema
-from delg_tf.extraction.compact.store_scan import StoreScan, scan_store
+from delg_tf.features.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
+from delg_tf.features.compact.store_rows import store_schema
+from delg_tf.features.compact.store_scan import StoreScan, scan_store
 
 KIND = "delg_tf feature store"
 VERSION = "1"

@@ -7,23 +7,23 @@ import numpy as np
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_directory
-from delg_tf.extraction import feature_io
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.image_features import CompactImage
-from delg_tf.extraction.compact.packed_file import (
+from delg_tf.features import feature_io
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.compact.packed_file import (
     PACKED_SUFFIX,
     read_header,
     read_packed,
     write_packed,
 )
-from delg_tf.extraction.feature_io import (
+from delg_tf.features.feature_io import (
     DELF_SUFFIX,
     GLOBAL_SUFFIX,
     LOCAL_SUFFIX,
 )
-from delg_tf.extraction.local_features import LocalFeatures
-from delg_tf.extraction.storage.base import FeatureSink, FeatureSource, Local
-from delg_tf.extraction.storage.skipped import SKIPPED_FILE
+from delg_tf.features.local_features import LocalFeatures
+from delg_tf.features.storage.base import FeatureSink, FeatureSource, Local
+from delg_tf.features.storage.skipped import SKIPPED_FILE
 
 # Official files by what they hold. The first is the one to be missed.
 _OFFICIAL = {

@@ -12,16 +12,16 @@ from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, atomic_write, refuse_existing
-from delg_tf.extraction.compact.image_features import CompactImage
-from delg_tf.extraction.compact.store_info import (
+from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.compact.store_info import (
     StoreInfo,
     index_rows,
     map_store,
     read_info,
     warn_of_damage,
 )
-from delg_tf.extraction.compact.store_rows import store_schema, to_batch
-from delg_tf.extraction.compact.store_scan import StoreScan, is_sound
+from delg_tf.features.compact.store_rows import store_schema, to_batch
+from delg_tf.features.compact.store_scan import StoreScan, is_sound
 
 try:
     import fcntl

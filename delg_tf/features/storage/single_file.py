@@ -7,13 +7,13 @@ import numpy as np
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.image_features import CompactImage
-from delg_tf.extraction.compact.store import ArrowStore
-from delg_tf.extraction.compact.store_info import StoreInfo
-from delg_tf.extraction.compact.store_writer import ArrowStoreWriter
-from delg_tf.extraction.storage.base import FeatureSink, FeatureSource, Local
-from delg_tf.extraction.storage.skipped import SKIPPED_FILE
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.compact.store import ArrowStore
+from delg_tf.features.compact.store_info import StoreInfo
+from delg_tf.features.compact.store_writer import ArrowStoreWriter
+from delg_tf.features.storage.base import FeatureSink, FeatureSource, Local
+from delg_tf.features.storage.skipped import SKIPPED_FILE
 
 # Images that are written at once; what a crash loses at most.
 _IMAGES = 64

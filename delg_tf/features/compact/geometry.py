@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.local_features import LocalFeatures
 
 # Signed 24-bit integers, stored with an offset as unsigned ones.
 _OFFSET = 1 << 23

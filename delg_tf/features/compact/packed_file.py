@@ -13,12 +13,12 @@ import numpy as np
 
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
-from delg_tf.extraction import datum_io
-from delg_tf.extraction.compact.descriptors import code_shape
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
-from delg_tf.extraction.compact.geometry import table_type
-from delg_tf.extraction.compact.image_features import (
+from delg_tf.features import datum_io
+from delg_tf.features.compact.descriptors import code_shape
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
+from delg_tf.features.compact.geometry import table_type
+from delg_tf.features.compact.image_features import (
     GLOBAL_TYPES,
     CompactImage,
 )

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from delg_tf.common import files
-from delg_tf.extraction import datum_io
+from delg_tf.features import datum_io
 from delg_tf.protos import box_pb2
 
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.extraction.compact.encoded import EncodedFeatures
-from delg_tf.extraction.compact.formats import GLOBAL_FORMATS
-from delg_tf.extraction.local_features import LocalFeatures
+from delg_tf.features.compact.encoded import EncodedFeatures
+from delg_tf.features.compact.formats import GLOBAL_FORMATS
+from delg_tf.features.local_features import LocalFeatures
 
 GLOBAL_TYPES = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 

@@ -1,12 +1,12 @@
 """Where an extraction writes."""
 
 from delg_tf.common.files import PathLike
-from delg_tf.extraction.compact.store_info import StoreInfo
-from delg_tf.extraction.feature_io import LOCAL_SUFFIX
 from delg_tf.extraction.identity import extraction_identity
-from delg_tf.extraction.storage.base import FeatureSink
-from delg_tf.extraction.storage.choice import open_sink
-from delg_tf.extraction.storage.folder import OfficialFiles
+from delg_tf.features.compact.store_info import StoreInfo
+from delg_tf.features.feature_io import LOCAL_SUFFIX
+from delg_tf.features.storage.base import FeatureSink
+from delg_tf.features.storage.choice import open_sink
+from delg_tf.features.storage.folder import OfficialFiles
 from delg_tf.protos import delf_config_pb2
 
 

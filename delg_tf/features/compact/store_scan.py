@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 
-from delg_tf.extraction.compact.store_rows import row_global, row_local
+from delg_tf.features.compact.store_rows import row_global, row_local
 
 # Every message begins so, at a multiple of 8 bytes.
 _CONTINUATION = 0xFFFFFFFF

@@ -1,0 +1,1 @@
+"""What features of images are, and where they lie."""
