@@ -1,0 +1,1 @@
+"""Descriptors on disk, searched by inner product: exact and approximate."""
