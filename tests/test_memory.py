@@ -1,6 +1,7 @@
 """The limit of memory for extraction."""
 
 import functools
+import types
 
 import numpy as np
 import psutil
@@ -87,3 +88,28 @@ def test_images_that_do_not_fit_are_left_out_and_reported(tmp_path):
         )
     with pytest.raises(InputError, match=r"is too little: .* Allow at least"):
         extract(tmp_path / "none", memory_limit=100 * MIB)
+
+
+def test_memory_is_divided_once_for_all_shards(tmp_path, monkeypatch):
+    """Later, what the network keeps would count as taken."""
+    folder = export_models(tmp_path, kinds=("local_and_global",))
+    config = extraction_config(folder / "local_and_global")
+    for place in range(3):
+        save_image(tmp_path / "in" / f"{place}.png", picture(top=9 * place))
+    taken = iter([500 * MIB])
+
+    class Growing:
+        def memory_info(self):
+            rss = next(taken, 10**12)
+            return types.SimpleNamespace(rss=rss)
+
+    monkeypatch.setattr("delg_tf.extraction.memory.psutil.Process", Growing)
+    summary = extract_images(
+        config,
+        images_in_folder(tmp_path / "in"),
+        tmp_path / "out",
+        memory_limit=2000 * MIB,
+        images_per_shard=1,
+    )
+    assert (summary.extracted, summary.skipped) == (3, [])
+    assert next(taken, None) is None

@@ -1,6 +1,7 @@
 """Every exported file, run as other programs run it, and checked."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,17 +12,16 @@ from delg_tf.export.frozen import levels_of
 from delg_tf.export.serving import SERVE
 
 
-def check_saved_model(folder: pathlib.Path, check: Check) -> list[Agreement]:
-    """Loads a SavedModel and compares all of its signatures.
+def check_saved_model(loaded: Any, check: Check) -> list[Agreement]:
+    """Compares all signatures of a SavedModel.
 
     Args:
-        folder: of the SavedModel.
+        loaded: what `tf.saved_model.load` gave.
         check: what is expected.
 
     Raises:
         InputError: they differ.
     """
-    loaded = tf.saved_model.load(str(folder))
     functions = levels_of(loaded)
 
     def level(name: str, levels: np.ndarray) -> dict[str, np.ndarray]:

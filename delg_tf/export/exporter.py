@@ -82,10 +82,10 @@ def export_model(
                 model, options.kind != "global", options.kind != "local"
             )
             check = Check(network, metadata)
+            loaded = tf.saved_model.load(str(folder))
             if checked:
-                agreements += check_saved_model(folder, check)
+                agreements += check_saved_model(loaded, check)
             if others:
-                loaded = tf.saved_model.load(str(folder))
                 agreements += write_formats(folder, loaded, formats, check)
     logging.info("Exported %s to %s.", options.kind, export_path)
     return metadata, agreements

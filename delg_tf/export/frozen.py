@@ -38,3 +38,17 @@ def freeze(
     The outputs are in the order of `sorted(function.structured_outputs)`.
     """
     return convert_variables_to_constants_v2(function)
+
+
+def depths(functions: Functions) -> dict[str, int]:
+    """Lengths of "features" and "global_descriptors"; see `LevelRuntime`."""
+    names = {
+        "descriptors": "features",
+        "global_descriptors": "global_descriptors",
+    }
+    return {
+        names[output]: spec.shape[-1]
+        for function in functions.values()
+        for output, spec in function.structured_outputs.items()
+        if output in names
+    }

@@ -16,6 +16,18 @@ LEVELS = tf.TensorSpec([None, None, None, 3], tf.float32, "levels")
 LOCAL, GLOBAL, BOTH = "level_local", "level_global", "level_both"
 
 
+def level_signature(with_local: bool, with_global: bool) -> str:
+    """Name of the function that gives what is wanted.
+
+    Raises:
+        ValueError: nothing is.
+    """
+    names = {(True, False): LOCAL, (False, True): GLOBAL, (True, True): BOTH}
+    if (with_local, with_global) not in names:
+        raise ValueError("One of local and global features must be wanted.")
+    return names[with_local, with_global]
+
+
 def local_outputs(
     layers: types.SimpleNamespace, blocks: dict[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:

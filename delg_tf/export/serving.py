@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from delg_tf.export.levels import BOTH, GLOBAL, LOCAL
+from delg_tf.export.levels import level_signature
 from delg_tf.export.pyramid import cell_boxes, level_size
 from delg_tf.export.selection import select_features
 
@@ -68,7 +68,6 @@ def serving_function(
         `count` int32 `[B]`, how many of the N rows there are; the others are
         zeros.
     """
-    names = {(True, False): LOCAL, (False, True): GLOBAL, (True, True): BOTH}
 
     # Its loop is Python's, over scales that are fixed.
     @tf.function(input_signature=[IMAGES], autograph=False)
@@ -82,7 +81,7 @@ def serving_function(
                 continue
             part = level_size(size, tf.constant(scale), plan.smallest)
             level = tf.image.resize(pixels, part, method="bilinear")
-            outputs = levels[names[wanted]](level)
+            outputs = levels[level_signature(*wanted)](level)
             if wanted[0]:
                 boxes = cell_boxes(
                     layers.trunk, size, part, scale, plan.exact_keypoints

@@ -10,7 +10,8 @@ from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_file
 from delg_tf.protos import delf_config_pb2
 
-_PCA_PATHS = ("mean_path", "projection_matrix_path", "pca_variances_path")
+# Fields of the PCA that name files.
+PCA_PATHS = ("mean_path", "projection_matrix_path", "pca_variances_path")
 
 
 def load_config(
@@ -82,11 +83,7 @@ def with_absolute_paths(
     for part in (absolute.delf_local_config, absolute.delf_global_config):
         if not part.HasField("pca_parameters"):
             continue
-        for field in (
-            "mean_path",
-            "projection_matrix_path",
-            "pca_variances_path",
-        ):
+        for field in PCA_PATHS:
             path = getattr(part.pca_parameters, field)
             if path:
                 setattr(part.pca_parameters, field, os.path.abspath(path))

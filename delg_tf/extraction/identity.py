@@ -4,6 +4,7 @@ import hashlib
 import pathlib
 
 from delg_tf.common.files import sha256
+from delg_tf.extraction.config import PCA_PATHS
 from delg_tf.protos import delf_config_pb2
 
 
@@ -22,11 +23,7 @@ def extraction_identity(config: delf_config_pb2.DelfConfig) -> str:
     for part in (settings.delf_local_config, settings.delf_global_config):
         if part.use_pca:
             parameters = part.pca_parameters
-            for field in (
-                "mean_path",
-                "projection_matrix_path",
-                "pca_variances_path",
-            ):
+            for field in PCA_PATHS:
                 paths.append(pathlib.Path(getattr(parameters, field)))
                 parameters.ClearField(field)
     digest = hashlib.sha256(settings.SerializeToString(deterministic=True))

@@ -12,11 +12,11 @@ from absl import logging
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import write_json
 from delg_tf.common.progress import Progress
+from delg_tf.export.frozen import levels_of
 from delg_tf.extraction.extractor import Extractor, PreparedImage
 from delg_tf.extraction.fidelity import Fidelity, compare
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import UnreadableImageError, load_image
-from delg_tf.extraction.levels.frozen import levels_of
 from delg_tf.extraction.levels.quantised import FOLDER
 from delg_tf.extraction.runtimes.load import load_saved_model
 from delg_tf.protos import delf_config_pb2

@@ -10,7 +10,7 @@ from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.feature_writer import FeatureWriter
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import UnreadableImageError
-from delg_tf.extraction.memory import plan_memory
+from delg_tf.extraction.memory import MemoryPlan, plan_memory
 from delg_tf.extraction.read_ahead import Loaded, loaded_batches
 from delg_tf.features.storage.base import FeatureSink
 from delg_tf.parallel.base import Advance
@@ -73,29 +73,34 @@ class ShardSummary:
     skipped: list[tuple[str, str]]
 
 
-class _KeptExtractor:
-    """The model of the run that this process works for."""
+class _KeptModel:
+    """The model of the run that this process works for, and its memory.
+
+    The memory is divided once, when the model has just been loaded: later,
+    what the network keeps for its next images would count as taken.
+    """
 
     def __init__(self) -> None:
         # One shard uses all that a process has.
         self.lock = threading.Lock()
         self._name: str | None = None
-        self._extractor: Extractor | None = None
+        self._held: tuple[Extractor, MemoryPlan] | None = None
 
-    def get(self, job: ExtractionJob) -> Extractor:
+    def get(self, job: ExtractionJob) -> tuple[Extractor, MemoryPlan]:
         if self._name != job.name:
             # The memory of the last one is free before the next is loaded.
-            self._name = self._extractor = None
-            self._extractor = job.make_extractor(job.config)
+            self._name = self._held = None
+            extractor = job.make_extractor(job.config)
+            self._held = extractor, _plan(job, extractor)
             self._name = job.name
-        return self._extractor
+        return self._held
 
     def drop(self, job: ExtractionJob) -> None:
         if self._name == job.name:
-            self._name = self._extractor = None
+            self._name = self._held = None
 
 
-_kept = _KeptExtractor()
+_kept = _KeptModel()
 
 
 def extract_shard(shard: ExtractionShard, advance: Advance) -> ShardSummary:
@@ -116,14 +121,7 @@ def extract_shard(shard: ExtractionShard, advance: Advance) -> ShardSummary:
             advance(len(shard.items) - len(missing))
         if not missing:
             return ShardSummary(0, [])
-        extractor = _kept.get(job)
-        plan = plan_memory(
-            job.memory_limit,
-            extractor.bytes_per_pixel,
-            job.batch_size,
-            job.max_image_pixels,
-            job.config.max_image_size,
-        )
+        extractor, plan = _kept.get(job)
         writer = FeatureWriter(job.sink)
         with writer:
             for group in loaded_batches(missing, extractor, plan):
@@ -135,6 +133,16 @@ def extract_shard(shard: ExtractionShard, advance: Advance) -> ShardSummary:
 def forget_model(job: ExtractionJob) -> None:
     """Frees the model of a run in this process, if it is there."""
     _kept.drop(job)
+
+
+def _plan(job: ExtractionJob, extractor: Extractor) -> MemoryPlan:
+    return plan_memory(
+        job.memory_limit,
+        extractor.bytes_per_pixel,
+        job.batch_size,
+        job.max_image_pixels,
+        job.config.max_image_size,
+    )
 
 
 def _extract(

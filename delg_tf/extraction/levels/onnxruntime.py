@@ -8,12 +8,9 @@ import onnxruntime
 
 from delg_tf.common.errors import InputError
 from delg_tf.export.formats import onnx_path
+from delg_tf.export.frozen import depths, levels_of
+from delg_tf.export.levels import level_signature
 from delg_tf.extraction.levels.base import LevelRuntime
-from delg_tf.extraction.levels.frozen import (
-    depths,
-    level_signature,
-    levels_of,
-)
 
 
 class OnnxRuntime(LevelRuntime):

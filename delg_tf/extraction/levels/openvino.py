@@ -7,16 +7,12 @@ import numpy as np
 import openvino
 
 from delg_tf.common.errors import InputError
+from delg_tf.export.frozen import depths, levels_of
+from delg_tf.export.levels import level_signature
 from delg_tf.extraction.levels.base import LevelRuntime
-from delg_tf.extraction.levels.frozen import (
-    depths,
-    freeze,
-    level_signature,
-    levels_of,
-)
+from delg_tf.extraction.levels.openvino_model import to_openvino
 from delg_tf.extraction.levels.quantised import quantised_path
 
-_Compiled = tuple[openvino.CompiledModel, dict[str, openvino.ConstOutput]]
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -62,37 +58,26 @@ class OpenVinoRuntime(LevelRuntime):
                 f"--precision=int8: {path} has no int8 copy. Make it with "
                 "tools/quantise_model.py and images like those to be extracted."
             )
-        self._compiled: dict[str, _Compiled] = {}
+        self._compiled: dict[str, openvino.CompiledModel] = {}
 
     def maps(
         self, levels: np.ndarray, with_local: bool, with_global: bool
     ) -> dict[str, np.ndarray]:
         """See `LevelRuntime.maps`."""
         signature = level_signature(with_local, with_global)
-        compiled, outputs = self._compile(signature)
-        values = compiled(levels)
-        return {name: values[output] for name, output in outputs.items()}
+        values = self._compile(signature)(levels)
+        names = self._functions[signature].structured_outputs
+        return {name: values[name] for name in names}
 
-    def _compile(self, signature: str) -> _Compiled:
+    def _compile(self, signature: str) -> openvino.CompiledModel:
         if signature not in self._compiled:
-            function = self._functions[signature]
-            names = sorted(function.structured_outputs)
             if self.precision == "int8":
                 path = quantised_path(self._path, signature)
                 model = openvino.Core().read_model(path)
-                outputs = names
             else:
-                frozen = freeze(function)
-                model = openvino.convert_model(frozen.graph)
-                # The converter does not keep the outputs' order.
-                outputs = [tensor.name for tensor in frozen.outputs]
+                model = to_openvino(self._functions[signature])
             config = {"INFERENCE_PRECISION_HINT": self._hint}
-            compiled = openvino.Core().compile_model(model, "CPU", config)
-            self._compiled[signature] = (
-                compiled,
-                {
-                    name: compiled.output(output)
-                    for name, output in zip(names, outputs)
-                },
+            self._compiled[signature] = openvino.Core().compile_model(
+                model, "CPU", config
             )
         return self._compiled[signature]

@@ -14,8 +14,9 @@ import openvino
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
 from delg_tf.common.atomic_directory import atomic_directory
+from delg_tf.export.frozen import Functions
 from delg_tf.export.levels import BOTH
-from delg_tf.extraction.levels.frozen import Functions, freeze
+from delg_tf.extraction.levels.openvino_model import to_openvino
 from delg_tf.extraction.levels.pyramid import level_size, resized
 from delg_tf.extraction.levels.quantised import FOLDER
 
@@ -93,11 +94,7 @@ def _quantised(
     function: Any, dataset: nncf.Dataset, number: int
 ) -> openvino.Model:
     """A function in int8; its outputs keep their names."""
-    frozen = freeze(function)
-    converted = openvino.convert_model(frozen.graph)
-    names = sorted(function.structured_outputs)
-    for name, tensor in zip(names, frozen.outputs):
-        converted.output(tensor.name).tensor.set_names({name})
+    converted = to_openvino(function)
     return nncf.quantize(
         converted,
         dataset,

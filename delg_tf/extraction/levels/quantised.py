@@ -2,8 +2,9 @@
 
 import pathlib
 
-# SavedModel's folder for files that its graph does not use.
-FOLDER = pathlib.Path("assets.extra") / "int8"
+from delg_tf.export.formats import EXTRA
+
+FOLDER = EXTRA / "int8"
 
 
 def quantised_path(model: pathlib.Path, signature: str) -> pathlib.Path:

@@ -5,13 +5,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from delg_tf.export.frozen import depths, freeze, levels_of
+from delg_tf.export.levels import level_signature
 from delg_tf.extraction.levels.base import LevelOutputs, LevelRuntime
-from delg_tf.extraction.levels.frozen import (
-    depths,
-    freeze,
-    level_signature,
-    levels_of,
-)
 
 # What rewrites a graph to half precision, by device.
 _REWRITERS = {

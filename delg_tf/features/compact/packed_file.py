@@ -172,6 +172,18 @@ def read_packed(path: files.PathLike) -> CompactImage:
     return parse_packed(datum_io.read_bytes(path), str(path))
 
 
+def read_packed_local(path: files.PathLike) -> EncodedFeatures:
+    """Reads the local features of a packed file.
+
+    Raises:
+        InputError: the file is missing or damaged, or has none.
+    """
+    local = read_packed(path).local
+    if local is None:
+        raise InputError(f"{path} has no local features.")
+    return local
+
+
 def read_header(path: files.PathLike) -> PackedHeader:
     """Reads what a packed file says about itself.
 

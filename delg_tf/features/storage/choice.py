@@ -4,7 +4,10 @@ import pathlib
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
-from delg_tf.features.compact.packed_file import PACKED_SUFFIX, read_packed
+from delg_tf.features.compact.packed_file import (
+    PACKED_SUFFIX,
+    read_packed_local,
+)
 from delg_tf.features.compact.store_info import StoreInfo
 from delg_tf.features.feature_io import read_local_features
 from delg_tf.features.local_features import LocalFeatures
@@ -46,10 +49,7 @@ def read_local_of(path: PathLike, name: str | None = None) -> LocalFeatures:
     path = pathlib.Path(path)
     if path.suffix != PACKED_SUFFIX:
         return read_local_features(path)
-    local = read_packed(path).local
-    if local is None:
-        raise InputError(f"{path} has no local features.")
-    return local.decode()
+    return read_packed_local(path).decode()
 
 
 def open_sink(path: PathLike, kind: str, info: StoreInfo) -> FeatureSink:

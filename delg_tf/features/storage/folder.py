@@ -14,6 +14,7 @@ from delg_tf.features.compact.packed_file import (
     PACKED_SUFFIX,
     read_header,
     read_packed,
+    read_packed_local,
     write_packed,
 )
 from delg_tf.features.feature_io import (
@@ -104,10 +105,7 @@ class FolderSource(FeatureSource):
             return EncodedFeatures.encode(
                 feature_io.read_local_features(path), "float32"
             )
-        local = read_packed(path).local
-        if local is None:
-            raise InputError(f"{path} has no local features.")
-        return local
+        return read_packed_local(path)
 
     def read_local(self, name: str) -> LocalFeatures:
         """Reads official files without a way round."""
