@@ -10,18 +10,23 @@ from absl import app, flags, logging
 from delg_tf.common.errors import InputError
 
 
-def run(main: Callable[[], None]) -> None:
+def run(
+    main: Callable[[], None] | Callable[[Sequence[str]], None],
+    takes_arguments: bool = False,
+) -> None:
     """Parses the flags and runs `main`.
 
     Bad input, and files that cannot be read or written, end with a message
     and code 1.
 
     Args:
-        main: takes no arguments; reads its flags from `absl.flags.FLAGS`.
+        main: reads its flags from `absl.flags.FLAGS`.
+        takes_arguments: whether it is called with what stands on the command
+            line beside flags; otherwise there may be nothing.
     """
 
     def guarded(arguments: Sequence[str]) -> int:
-        if len(arguments) > 1:
+        if len(arguments) > 1 and not takes_arguments:
             print(
                 f"error: unexpected argument {arguments[1]!r}; flags are "
                 "written --name=value.",
@@ -37,7 +42,7 @@ def run(main: Callable[[], None]) -> None:
         std_logging.getLogger("tensorflow").setLevel(std_logging.WARNING)
         logging.get_absl_handler().addFilter(_worth_showing)
         try:
-            main()
+            main(*([arguments[1:]] if takes_arguments else []))
         # OSError: a folder may not be written to, the disk is full, ...
         except (InputError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)

@@ -30,23 +30,30 @@ class ImageItem:
     box: tuple[float, float, float, float] | None = None
 
 
-def images_in_folder(directory: PathLike) -> list[ImageItem]:
+def images_in_folder(
+    directory: PathLike, keep_endings: bool = False
+) -> list[ImageItem]:
     """All images of a folder and its subfolders, by name.
 
     They are told by their ending. Broken links, pipes and the like are part of
     it, and so are folders that may not be read: extraction reports them.
 
+    Args:
+        directory: the folder.
+        keep_endings: whether endings are part of the names.
+
     Raises:
         InputError: there is no folder, no image in it, or two images that
-            differ in their extension only.
+            differ in their extension only (unless it is part of the name).
     """
     directory = existing_directory(directory, "image folder")
     paths = sorted(_walk(directory))
     if not paths:
         raise InputError(f"There are no images in {directory}.")
+    names = [path.relative_to(directory) for path in paths]
     return _unique(
-        ImageItem(_without_ending(path.relative_to(directory)), path)
-        for path in paths
+        ImageItem(str(name) if keep_endings else _without_ending(name), path)
+        for name, path in zip(names, paths)
     )
 
 

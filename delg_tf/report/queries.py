@@ -14,6 +14,7 @@ from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.matching.match import match_local_features
 from delg_tf.report import pictures
+from delg_tf.report.page import Picture
 from delg_tf.report.rankings import JUNK, MARKS, RIGHT, WRONG, QueryRanking
 from delg_tf.report.selection import KINDS, ChosenQuery
 from delg_tf.report.tables import percent
@@ -21,23 +22,6 @@ from delg_tf.retrieval.feature_store import FeatureStore
 
 TOP = 10
 _SYMBOLS = {"right": "✓", "wrong": "✗", "junk": "○"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A picture of the page.
-
-    Attributes:
-        uri: its content as a data URI.
-        alt: what it shows, for those who do not see it.
-        caption: text below it.
-        mark: "right", "wrong" or "" for other pictures.
-    """
-
-    uri: str
-    alt: str
-    caption: str
-    mark: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

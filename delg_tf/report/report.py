@@ -5,16 +5,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.common.files import (
-    PathLike,
-    atomic_write,
-    existing_directory,
-    read_json,
-)
+from delg_tf.common.files import PathLike, existing_directory, read_json
 from delg_tf.common.progress import Progress
 from delg_tf.data.revisited import (
     PROTOCOLS,
@@ -23,6 +17,7 @@ from delg_tf.data.revisited import (
 )
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.report import charts, tables
+from delg_tf.report.page import write_page
 from delg_tf.report.queries import QueryView, QueryViews
 from delg_tf.report.rankings import RIGHT, WRONG, QueryRanking, read_rankings
 from delg_tf.report.selection import KINDS, ChosenQuery, choose_queries
@@ -89,16 +84,7 @@ def write_report(inputs: ReportInputs, path: PathLike) -> None:
             f"{inputs.protocol!r}"
         )
     existing_directory(inputs.images_dir, "image folder")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("delg_tf.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(_content(inputs))
-    with atomic_write(path, "w") as file:
-        file.write(page)
+    write_page(path, "report.html", _content(inputs))
 
 
 def _content(inputs: ReportInputs) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The user's own photographs: indexing, searching, duplicates, clusters."""
