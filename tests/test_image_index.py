@@ -294,13 +294,13 @@ def _cut(path):
 
 def _flip(path):
     content = bytearray(path.read_bytes())
-    content[-9] ^= 1
+    content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["images.arrow", "metadata*.arrow", "local.arrows", "*.npy"],
+    ["images.arrow", "metadata*.arrow", "local.arrows", "*.npy", "removed.*"],
 )
 def test_damage_is_found(place, pattern):
     _fill(place)

@@ -47,7 +47,7 @@ def _describe() -> None:
     if FLAGS.json:
         print(json.dumps(description.to_dict()))
     else:
-        print(markdown_table(["", ""], description.to_rows()))
+        print(markdown_table(["what", "value"], description.to_rows()))
 
 
 def _verify() -> None:

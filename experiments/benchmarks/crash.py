@@ -19,7 +19,7 @@ import tempfile
 import time
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
@@ -219,6 +219,7 @@ def main() -> None:
     """Kills, looks, and counts."""
     if FLAGS.write:
         write_forever(pathlib.Path(FLAGS.write))
+    logging.set_verbosity(logging.WARNING)
     kills = 5 if FLAGS.quick else FLAGS.kills
     rng = random.Random(FLAGS.seed)
     bad = commits = 0

@@ -155,7 +155,7 @@ class ImageIndex(SearchableIndex):
 
 
 class IndexWriter(abc.ABC):
-    """Changes an index; one writer at a time.
+    """Changes an index; one writer at a time, in one thread at a time.
 
     A context: leaving it commits, unless by an exception, which undoes what
     was not committed. Methods that raise InputError or ValueError have not

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from delg_tf.common.progress import Progress
 from delg_tf.retrieval.index.disk.manifest import Manifest, SegmentRecord
 from delg_tf.retrieval.index.disk.segment import Segment
 from delg_tf.retrieval.index.disk.segment_writer import SegmentWriter
@@ -68,11 +69,14 @@ def merged(
     folder = f"{manifest.generation_folder}/segment"
     writer = SegmentWriter(index, folder, manifest.settings)
     try:
-        for number in range(first, len(snapshot.segments)):
-            segment = snapshot.segments[number]
-            place = snapshot.starts[number]
-            alive = snapshot.alive[place : place + len(segment)]
-            _copy(segment, np.flatnonzero(alive), writer, manifest)
+        count = int(snapshot.alive[start:].sum())
+        with Progress(count, "Merging", "image") as progress:
+            for number in range(first, len(snapshot.segments)):
+                segment = snapshot.segments[number]
+                place = snapshot.starts[number]
+                alive = snapshot.alive[place : place + len(segment)]
+                rows = np.flatnonzero(alive)
+                _copy(segment, rows, writer, manifest, progress)
         return (*segments, writer.finish(trained)), deleted
     finally:
         writer.close()
@@ -83,6 +87,7 @@ def _copy(
     rows: np.ndarray,
     writer: SegmentWriter,
     manifest: Manifest,
+    progress: Progress,
 ) -> None:
     settings = manifest.settings
     image_bytes = 4 * settings.dimension
@@ -102,3 +107,4 @@ def _copy(
             local,
             metadata,
         )
+        progress.advance(len(block))

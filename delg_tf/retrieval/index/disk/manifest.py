@@ -15,6 +15,7 @@ from typing import Any
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import atomic_write, read_json, sha256, sync
+from delg_tf.common.progress import track
 from delg_tf.retrieval.index.settings import IndexSettings
 
 MANIFEST = "manifest.json"
@@ -182,7 +183,7 @@ def check_sizes(index: pathlib.Path, manifest: Manifest) -> None:
 def find_damage(index: pathlib.Path, manifest: Manifest) -> list[str]:
     """Reads all files; returns messages about those that were changed."""
     problems = []
-    for file in manifest.files:
+    for file in track(manifest.files, "Verification", "file"):
         path = index / file.path
         try:
             if sha256(path) != file.sha256:

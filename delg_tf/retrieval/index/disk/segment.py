@@ -20,6 +20,7 @@ from delg_tf.retrieval.vectors.choice import open_vectors
 # In a segment's folder. Images without a descriptor are not in the vectors,
 # so that no search meets their zeros.
 IMAGES_FILE = "images.arrow"
+IMAGES_COLUMNS = {"name": pa.binary(), "has_descriptor": pa.bool_()}
 VECTORS_FOLDER = "vectors"
 LOCAL_FILE = "local.arrows"
 
@@ -52,7 +53,7 @@ class Segment:
         """
         self.record = record
         folder = index / record.folder
-        images = read_table(folder / IMAGES_FILE)
+        images = read_table(folder / IMAGES_FILE, IMAGES_COLUMNS)
         self.has_descriptor = images.column("has_descriptor").to_numpy()
         self._names = images.column("name")
         self._settings = settings

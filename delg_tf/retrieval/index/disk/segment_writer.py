@@ -18,7 +18,7 @@ from delg_tf.retrieval.index.disk.segment import (
     LOCAL_FILE,
     VECTORS_FOLDER,
 )
-from delg_tf.retrieval.index.disk.tables import write_table
+from delg_tf.retrieval.index.disk.tables import write_rows, write_table
 from delg_tf.retrieval.index.metadata import joined
 from delg_tf.retrieval.index.settings import IndexSettings
 from delg_tf.retrieval.vectors.choice import train_vectors, write_vectors
@@ -189,9 +189,9 @@ def rows_file(
     """Writes rows, ascending, that are removed; None if there are none."""
     if not len(rows):
         return None
-    path = index / folder / "deleted.npy"
+    path = index / folder / "removed.int64"
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.asarray(rows, np.int64))
+    write_rows(path, rows)
     return FileRecord.of(index, path, "removed rows")
 
 

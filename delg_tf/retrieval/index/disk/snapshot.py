@@ -20,6 +20,7 @@ from delg_tf.retrieval.index.disk.manifest import (
     read_manifest,
 )
 from delg_tf.retrieval.index.disk.segment import Segment
+from delg_tf.retrieval.index.disk.tables import read_rows
 from delg_tf.retrieval.index.filter_mask import filter_mask
 from delg_tf.retrieval.index.filters import NAME_COLUMN, Filter
 from delg_tf.retrieval.index.hits import SearchHits, best_hits
@@ -70,7 +71,7 @@ class Snapshot:
         self.starts = [0, *itertools.accumulate(map(len, self.segments))]
         self.alive = np.ones(manifest.num_rows, bool)
         if manifest.deleted is not None:
-            rows = _read_rows(index / manifest.deleted.path, self.starts[-1])
+            rows = read_rows(index / manifest.deleted.path, self.starts[-1])
             self.alive[rows] = False
         # Row of each id.
         self.rows = np.flatnonzero(self.alive)
@@ -219,15 +220,3 @@ def open_snapshot(
                     f"{error.filename} is missing. {RESTORE}"
                 ) from error
             manifest = newer
-
-
-def _read_rows(path: pathlib.Path, count: int) -> np.ndarray:
-    try:
-        rows = np.load(path, allow_pickle=False)
-        if rows.dtype != np.int64 or rows.ndim != 1:
-            raise ValueError(f"{rows.dtype} of shape {rows.shape}")
-        if rows.size and (rows.min() < 0 or rows.max() >= count):
-            raise ValueError("rows that are not there")
-    except (EOFError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {error}. {RESTORE}") from error
-    return rows
