@@ -19,7 +19,7 @@ import numpy as np
 from feature_files import unit_features
 
 from delg_tf.common.errors import InputError
-from delg_tf.retrieval.index.base import ImageBatch
+from delg_tf.retrieval.index.batches import ImageBatch
 from delg_tf.retrieval.index.choice import (
     create_index,
     open_index,

@@ -13,7 +13,7 @@ from feature_files import unit_features
 from delg_tf.common.errors import InputError
 from delg_tf.features.compact.encoded import EncodedFeatures
 from delg_tf.retrieval.feature_store import FeatureStore
-from delg_tf.retrieval.index.base import ImageBatch
+from delg_tf.retrieval.index.batches import ImageBatch
 from delg_tf.retrieval.index.choice import (
     create_index,
     open_index,
@@ -323,6 +323,26 @@ def test_damage_is_found(place, pattern):
         (problem,) = index.verify()
         assert f"{path} is damaged" in problem and "SHA-256" in problem
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["images.arrow", "metadata.arrow", "removed"])
+def test_any_wrong_byte_ends_in_a_message_or_in_nothing(place, name):
+    _fill(place, city=["é"] * 10)
+    with open_writer(place) as writer:
+        writer.remove(["i3"])
+    (path,) = _files(place, f"{name}*")
+    whole, rng, refused = path.read_bytes(), random.Random(0), 0
+    for _ in range(100):
+        content = bytearray(whole)
+        content[rng.randrange(len(content))] = rng.randrange(256)
+        path.write_bytes(content)
+        try:
+            index = open_index(place)
+            index.search(_vector(1)[None], 5, 'version > 2 and city == "é"')
+            index.metadata(index.names[0])
+        except InputError:
+            refused += 1
+    assert refused > 20
 
 
 def test_damaged_manifest(place):

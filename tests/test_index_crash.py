@@ -11,7 +11,7 @@ import pytest
 from feature_files import unit_features
 from tool_process import ROOT, last_line
 
-from delg_tf.retrieval.index.base import ImageBatch
+from delg_tf.retrieval.index.batches import ImageBatch
 from delg_tf.retrieval.index.choice import create_index, open_writer
 from delg_tf.retrieval.index.settings import IndexSettings
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from delg_tf.retrieval.index.base import ImageBatch
+from delg_tf.retrieval.index.batches import ImageBatch
 from delg_tf.retrieval.index.choice import (
     create_index,
     open_index,

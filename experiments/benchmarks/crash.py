@@ -24,7 +24,8 @@ from absl import flags, logging
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
 from delg_tf.features.local_features import LocalFeatures
-from delg_tf.retrieval.index.base import ImageBatch, IndexWriter
+from delg_tf.retrieval.index.base import IndexWriter
+from delg_tf.retrieval.index.batches import ImageBatch
 from delg_tf.retrieval.index.choice import (
     create_index,
     open_index,

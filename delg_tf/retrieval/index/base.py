@@ -1,7 +1,6 @@
 """What all indexes of images have in common, wherever they are kept."""
 
 import abc
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,37 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from delg_tf.features.compact.encoded import EncodedFeatures
-from delg_tf.features.local_features import LocalFeatures
+from delg_tf.retrieval.index.batches import ImageBatch
 from delg_tf.retrieval.index.description import IndexDescription
 from delg_tf.retrieval.index.filters import Filter
 from delg_tf.retrieval.index.hits import SearchHits
 from delg_tf.retrieval.index.settings import IndexSettings
 
 Where = str | Filter | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class ImageBatch:
-    """N images to add to an index.
-
-    Attributes:
-        names: distinct names, single lines of text.
-        descriptors: float32 [N, D], L2-normalised; zeros where an image has
-            none.
-        local: local features of each image, for an index that keeps them.
-        metadata: N rows; columns of any name but `name`. Other batches may
-            have other columns; what an image lacks is null.
-        model: identity of the features' model, or "".
-    """
-
-    names: Sequence[str]
-    descriptors: np.ndarray
-    local: Sequence[LocalFeatures | EncodedFeatures] | None = None
-    metadata: pa.Table | Mapping[str, Sequence[Any]] | None = None
-    model: str = ""
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 class SearchableIndex(abc.ABC):

@@ -1,7 +1,8 @@
-"""Images to add to an index, checked and encoded."""
+"""Images to add to an index, and what is checked of them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +11,35 @@ from delg_tf.common.errors import InputError
 from delg_tf.common.files import readable
 from delg_tf.features.compact.encoded import EncodedFeatures
 from delg_tf.features.compact.image_features import CompactImage
+from delg_tf.features.local_features import LocalFeatures
 from delg_tf.retrieval.descriptors import check_descriptors
-from delg_tf.retrieval.index.base import ImageBatch
 from delg_tf.retrieval.index.metadata import as_table
 from delg_tf.retrieval.index.names import check_names, some
 from delg_tf.retrieval.index.settings import IndexSettings
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """N images to add to an index.
+
+    Attributes:
+        names: distinct names, single lines of text.
+        descriptors: float32 [N, D], L2-normalised; zeros where an image has
+            none.
+        local: local features of each image, for an index that keeps them.
+        metadata: N rows; columns of any name but `name`. Other batches may
+            have other columns; what an image lacks is null.
+        model: identity of the features' model, or "".
+    """
+
+    names: Sequence[str]
+    descriptors: np.ndarray
+    local: Sequence[LocalFeatures | EncodedFeatures] | None = None
+    metadata: pa.Table | Mapping[str, Sequence[Any]] | None = None
+    model: str = ""
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ from delg_tf.common.files import PathLike
 from delg_tf.common.progress import Progress
 from delg_tf.features.compact.encoded import EncodedFeatures
 from delg_tf.retrieval.feature_store import FeatureStore
-from delg_tf.retrieval.index.base import ImageBatch, IndexWriter
+from delg_tf.retrieval.index.base import IndexWriter
+from delg_tf.retrieval.index.batches import ImageBatch
 from delg_tf.retrieval.index.choice import (
     create_index,
     index_exists,

@@ -18,8 +18,8 @@ from absl import logging
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike, existing_directory
 from delg_tf.retrieval.descriptors import check_descriptors
-from delg_tf.retrieval.index.base import ImageBatch, IndexWriter
-from delg_tf.retrieval.index.batches import checked_batch
+from delg_tf.retrieval.index.base import IndexWriter
+from delg_tf.retrieval.index.batches import ImageBatch, checked_batch
 from delg_tf.retrieval.index.description import now
 from delg_tf.retrieval.index.disk import compaction
 from delg_tf.retrieval.index.disk.cleaning import clean
