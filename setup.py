@@ -29,6 +29,7 @@ setuptools.setup(
     install_requires=[
         "absl-py>=2.1",
         "faiss-cpu>=1.9",
+        "filelock>=3.13",
         "h5py>=3.11",
         "jinja2>=3.1",
         "markupsafe>=2.1",

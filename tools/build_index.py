@@ -1,4 +1,7 @@
-"""Builds an index of global descriptors for tools/search.py."""
+"""Builds an index of images for tools/search.py, or adds images to one."""
+
+import pathlib
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -12,7 +15,7 @@ flags.DEFINE_string(
     None,
     "Folder of feature files, official or packed, or file of a store.",
 )
-flags.DEFINE_string("index_dir", None, "Folder to write the index to.")
+flags.DEFINE_string("index_dir", None, "Folder of the index.")
 flags.DEFINE_string(
     "names_file",
     None,
@@ -25,26 +28,77 @@ flags.DEFINE_string(
     "Ground truth in the Revisited Oxford/Paris format (.mat or .pkl), whose "
     "index images are indexed.",
 )
+flags.DEFINE_string(
+    "metadata_csv",
+    None,
+    "CSV file with a column `name`, or `path`, that says which image a row is "
+    "of, and others of any name, such as landmark, latitude and longitude, to "
+    "filter by.",
+)
+flags.DEFINE_string(
+    "kind",
+    None,
+    "How a new index keeps global descriptors: float32 (default), float16, "
+    "int8: exact search; hnsw, ivfpq: approximate, for large sets.",
+)
+flags.DEFINE_string(
+    "local_format",
+    None,
+    "Keep local features in a new index, as float32, float16, int8 or binary. "
+    "Without it re-ranking reads them from --features_dir.",
+)
 flags.DEFINE_bool("overwrite", False, "Replace an index in --index_dir.")
+flags.DEFINE_bool(
+    "add",
+    False,
+    "Add images to an index in --index_dir, or go on where building one was "
+    "cut off. Images that are in it stay.",
+)
+flags.DEFINE_bool("replace", False, "With --add: replace images in the index.")
 flags.mark_flags_as_required(["features_dir", "index_dir"])
+
+
+def _names() -> Sequence[str] | None:
+    from delg_tf.data.revisited import load_ground_truth
+    from delg_tf.retrieval.listing import read_names
+
+    if FLAGS.names_file and FLAGS.dataset_file_path:
+        raise InputError("Pass --names_file or --dataset_file_path, not both.")
+    if FLAGS.names_file:
+        return read_names(FLAGS.names_file)
+    if FLAGS.dataset_file_path:
+        return load_ground_truth(FLAGS.dataset_file_path).index_names
+    return None
 
 
 def main() -> None:
     """Reads the flags and builds the index."""
-    from delg_tf.data.revisited import load_ground_truth
+    from delg_tf.features.storage.skipped import SKIPPED_FILE, write_skipped
     from delg_tf.retrieval.feature_store import FeatureStore
-    from delg_tf.retrieval.listing import read_names
-    from delg_tf.retrieval.search import index_features
+    from delg_tf.retrieval.index.choice import open_index
+    from delg_tf.retrieval.index.importing import (
+        ImportOptions,
+        import_features,
+    )
+    from delg_tf.retrieval.index.metadata_csv import read_metadata_csv
+    from delg_tf.retrieval.vectors.options import VectorOptions
 
-    if FLAGS.names_file and FLAGS.dataset_file_path:
-        raise InputError("Pass --names_file or --dataset_file_path, not both.")
-    names = None
-    if FLAGS.names_file:
-        names = read_names(FLAGS.names_file)
-    elif FLAGS.dataset_file_path:
-        names = load_ground_truth(FLAGS.dataset_file_path).index_names
-    index = index_features(FeatureStore(FLAGS.features_dir), names)
-    index.save(FLAGS.index_dir, FLAGS.overwrite)
+    options = ImportOptions(
+        vectors=VectorOptions(FLAGS.kind) if FLAGS.kind else None,
+        local_format=FLAGS.local_format,
+        metadata=FLAGS.metadata_csv and read_metadata_csv(FLAGS.metadata_csv),
+        overwrite=FLAGS.overwrite,
+        add=FLAGS.add,
+        replace=FLAGS.replace,
+    )
+    store = FeatureStore(FLAGS.features_dir)
+    summary = import_features(FLAGS.index_dir, store, _names(), options)
+    skipped = pathlib.Path(f"{FLAGS.index_dir.rstrip('/')}.{SKIPPED_FILE}")
+    write_skipped(skipped, summary.skipped)
+    print(f"{summary.added} images added, {summary.there} were there.")
+    if summary.skipped:
+        print(f"{skipped}: {len(summary.skipped)} damaged ones were left out.")
+    index = open_index(FLAGS.index_dir)
     print(
         f"{FLAGS.index_dir}: {len(index)} images, descriptors of "
         f"{index.dimension} numbers."

@@ -20,8 +20,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "index_features_dir",
     None,
-    "The same of the index images, for --rerank; without it the folder or "
-    "store that the index was built from.",
+    "The same of the index images, for --rerank; without it the index, or if "
+    "that keeps no local features the folder or store that it was built from.",
 )
 flags.DEFINE_list(
     "query_names",
@@ -40,6 +40,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("output", None, "File (.npz) to write the results to.")
 flags.DEFINE_bool("overwrite", False, "Replace the file --output.")
+flags.DEFINE_string(
+    "where",
+    None,
+    "Search among the images that pass a filter, like: label == 7 and city in "
+    '["Paris"] and near(48.86, 2.29, 5).',
+)
 flags.DEFINE_bool("rerank", False, "Re-rank by geometric verification.")
 flags.DEFINE_integer(
     "num_results",
@@ -75,21 +81,22 @@ def main() -> None:
     """Reads the flags, searches, and prints the lists."""
     from delg_tf.common.files import refuse_existing
     from delg_tf.retrieval.feature_store import FeatureStore
-    from delg_tf.retrieval.index import GlobalIndex
+    from delg_tf.retrieval.index.choice import open_index
+    from delg_tf.retrieval.index.index_features import local_features_of
     from delg_tf.retrieval.listing import ranked_table
     from delg_tf.retrieval.rerank import rerank_features
     from delg_tf.retrieval.search import search_features
 
     refuse_existing(FLAGS.output, FLAGS.overwrite)
     config = retrieval_flags.rerank_config()
-    index = GlobalIndex.load(FLAGS.index_dir)
+    index = open_index(FLAGS.index_dir)
     store = FeatureStore(FLAGS.query_features_dir)
     results = search_features(
-        index, store, _query_names(), FLAGS.num_results or None
+        index, store, _query_names(), FLAGS.num_results or None, FLAGS.where
     )
     if FLAGS.rerank:
         index_store = FeatureStore(
-            FLAGS.index_features_dir or index.features_dir
+            FLAGS.index_features_dir or local_features_of(index)
         )
         results = rerank_features(results, store, index_store, config)
     results.save(FLAGS.output, FLAGS.overwrite)

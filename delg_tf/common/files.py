@@ -13,6 +13,9 @@ from delg_tf.common.errors import InputError
 
 PathLike = str | os.PathLike
 
+# Bytes that are read at a time.
+_BLOCK = 1 << 20
+
 
 @contextlib.contextmanager
 def atomic_write(path: PathLike, mode: str = "wb") -> Iterator[IO]:
@@ -124,7 +127,19 @@ def readable(name: bytes | str) -> str:
 
 def sha256(path: PathLike) -> str:
     """Returns the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        if hasattr(hashlib, "file_digest"):  # From Python 3.11.
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        return hashlib.sha256(file.read()).hexdigest()
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sync(path: PathLike) -> None:
+    """Returns when a file or the entries of a folder are on the disk."""
+    if os.name == "nt" and os.path.isdir(path):
+        return  # Windows opens no folders.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,1 +1,1 @@
-"""The index, the global search, and re-ranking."""
+"""Indexes of images, the global search, and re-ranking."""

@@ -11,8 +11,9 @@ from delg_tf.common.files import PathLike
 from delg_tf.common.progress import Progress
 from delg_tf.features.feature_io import GLOBAL_SUFFIX
 from delg_tf.features.local_features import LocalFeatures
+from delg_tf.features.storage.base import FeatureSource
 from delg_tf.features.storage.choice import open_source
-from delg_tf.retrieval.index import NORM_TOLERANCE
+from delg_tf.retrieval.descriptors import NORM_TOLERANCE
 
 # Names shown when many files are bad.
 _NAMES_SHOWN = 10
@@ -22,21 +23,25 @@ class FeatureStore:
     """Reads features from wherever extraction has put them.
 
     That is a folder of official (`.delg_global`, `.delg_local`) or packed
-    files (`.delg_packed`), or a single-file store; the path tells which.
+    files (`.delg_packed`), or a single-file store; the path tells which. An
+    index with local features is a source, too.
 
     Decoded local features are kept, because re-ranking meets the same images
     for many queries. Safe to use from several threads.
 
     Attributes:
+        source: where they are.
         directory: the folder, or the store's file.
     """
 
-    def __init__(self, features_dir: PathLike, cache_size: int = 1024):
+    def __init__(
+        self, features_dir: PathLike | FeatureSource, cache_size: int = 1024
+    ):
         """Opens the folder or file.
 
         Args:
             features_dir: the folder, in which a name may contain subfolders,
-                or the store's file.
+                or the store's file, or what has been opened.
             cache_size: number of images whose local features are kept, the
                 least recently used leaving first. An image with 1,000
                 features of 128 numbers takes half a megabyte.
@@ -44,20 +49,23 @@ class FeatureStore:
         Raises:
             InputError: there is no such folder or store.
         """
-        self._source = open_source(features_dir)
-        self.directory = self._source.path
+        if isinstance(features_dir, FeatureSource):
+            self.source = features_dir
+        else:
+            self.source = open_source(features_dir)
+        self.directory = self.source.path
         # A cache of its own for each store, not for the class.
         self._local = functools.lru_cache(maxsize=cache_size)(
-            self._source.read_local
+            self.source.read_local
         )
 
     def global_path(self, name: str) -> pathlib.Path:
         """Returns the file in which the global descriptor of an image is."""
-        return self._source.file_of(name, "global")
+        return self.source.file_of(name, "global")
 
     def local_path(self, name: str) -> pathlib.Path:
         """Returns the file in which the local features of an image are."""
-        return self._source.file_of(name, "local")
+        return self.source.file_of(name, "local")
 
     def list_names(self) -> list[str]:
         """Returns the sorted names of all images with a global descriptor.
@@ -65,13 +73,21 @@ class FeatureStore:
         Raises:
             InputError: there is none.
         """
-        names = self._source.names("global")
+        names = self.source.names("global")
         if not names:
             raise InputError(
                 f"{self.directory} has no *{GLOBAL_SUFFIX} file and no other "
                 "global descriptors."
             )
         return names
+
+    def require_global(self, names: Iterable[str]) -> None:
+        """Checks that images have global descriptors.
+
+        Raises:
+            InputError: some have none; the message names them.
+        """
+        self._require(names, "global")
 
     def require_local(self, names: Iterable[str]) -> None:
         """Checks that images have local features.
@@ -107,27 +123,56 @@ class FeatureStore:
         if not names:
             raise ValueError("`names` must not be empty. Received: none.")
         self._require(names, "global")
-        descriptors = np.zeros((len(names), 0), np.float32)
-        problems = []
         with Progress(len(names), "Reading descriptors", "file") as progress:
-            for row, name in enumerate(names):
-                try:
-                    descriptor = self._read_global(name)
-                    if descriptor.size and not descriptors.size:
-                        shape = (len(names), descriptor.size)
-                        descriptors = np.zeros(shape, np.float32)
-                    self._check_dimension(name, descriptor, descriptors)
-                    if descriptor.size:
-                        descriptors[row] = descriptor
-                except InputError as error:
-                    problems.append(str(error))
-                progress.advance()
+            descriptors, problems = self.readable_descriptors(
+                names, progress=progress
+            )
         if problems:
+            problems = list(problems.values())
             raise InputError(_summary("bad global descriptors", problems))
         return descriptors
 
+    def readable_descriptors(
+        self,
+        names: Sequence[str],
+        dimension: int | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, dict[str, str]]:
+        """Reads global descriptors as far as they can be read.
+
+        Args:
+            names: the images, at least one.
+            dimension: D; None: that of the first which is not empty.
+            progress: counts the images; None if somebody else does.
+
+        Returns:
+            descriptors: as `global_descriptors`; zeros for those that cannot
+                be read.
+            problems: what is wrong, by name.
+
+        Raises:
+            InputError: images have none; the message names them.
+        """
+        self.require_global(names)
+        descriptors = np.zeros((len(names), dimension or 0), np.float32)
+        problems = {}
+        for row, name in enumerate(names):
+            try:
+                descriptor = self._read_global(name)
+                if descriptor.size and not descriptors.size:
+                    shape = (len(names), descriptor.size)
+                    descriptors = np.zeros(shape, np.float32)
+                self._check_dimension(name, descriptor, descriptors)
+                if descriptor.size:
+                    descriptors[row] = descriptor
+            except InputError as error:
+                problems[name] = str(error)
+            if progress is not None:
+                progress.advance()
+        return descriptors, problems
+
     def _read_global(self, name: str) -> np.ndarray:
-        descriptor = self._source.read_global(name)
+        descriptor = self.source.read_global(name)
         norm = float(np.linalg.norm(descriptor))
         if descriptor.size and not abs(norm - 1.0) <= NORM_TOLERANCE:
             raise InputError(
@@ -150,9 +195,9 @@ class FeatureStore:
         return f"{self.global_path(name)} ({name})"
 
     def _require(self, names: Iterable[str], kind: str) -> None:
-        missing = [name for name in names if not self._source.has(name, kind)]
+        missing = [name for name in names if not self.source.has(name, kind)]
         if missing:
-            what = self._source.missing_text(kind)
+            what = self.source.missing_text(kind)
             raise InputError(_summary(what, missing))
 
 

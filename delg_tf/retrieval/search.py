@@ -8,8 +8,10 @@ from absl import logging
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.progress import Progress
+from delg_tf.retrieval.descriptors import check_descriptors
 from delg_tf.retrieval.feature_store import FeatureStore
-from delg_tf.retrieval.index import GlobalIndex, check_descriptors
+from delg_tf.retrieval.index.base import SearchableIndex, Where
+from delg_tf.retrieval.index.memory import MemoryIndex
 from delg_tf.retrieval.results import SearchResults
 
 # Ranked images held at a time while searching: 12 bytes each in FAISS and
@@ -19,8 +21,8 @@ _RANKED_A_CHUNK = 1 << 24
 
 def index_features(
     store: FeatureStore, names: Sequence[str] | None = None
-) -> GlobalIndex:
-    """Builds an index of the global descriptors in a folder.
+) -> MemoryIndex:
+    """Builds an index in memory of the global descriptors in a folder.
 
     Images whose descriptor is empty, being too small for one, take part; they
     come last in every list.
@@ -38,20 +40,26 @@ def index_features(
     _require_distinct("index images", names)
     descriptors = store.global_descriptors(names)
     if not descriptors.size:
-        raise InputError(
-            f"All {len(names)} global descriptors in {store.directory} are "
-            "empty: the images are too small. Extract larger ones, or with a "
-            "larger `min_image_size`."
-        )
+        raise all_empty(store, len(names))
     _warn_of_empty("index images", names, descriptors)
-    return GlobalIndex.build(names, descriptors, store.directory.absolute())
+    return MemoryIndex(names, descriptors, store.source.model)
+
+
+def all_empty(store: FeatureStore, count: int) -> InputError:
+    """Returns what to raise where no image has a descriptor."""
+    return InputError(
+        f"All {count} global descriptors in {store.directory} are empty: the "
+        "images are too small. Extract larger ones, or with a larger "
+        "`min_image_size`."
+    )
 
 
 def search_features(
-    index: GlobalIndex,
+    index: SearchableIndex,
     store: FeatureStore,
     names: Sequence[str] | None = None,
     num_results: int | None = None,
+    where: Where = None,
 ) -> SearchResults:
     """Searches the index for the global descriptors in a folder.
 
@@ -63,10 +71,13 @@ def search_features(
         store: feature files of the queries.
         names: the queries; None for all that have a global descriptor.
         num_results: see `search`.
+        where: see `search`.
 
     Raises:
         InputError: files are missing or damaged, or do not fit the index.
     """
+    what = f"The queries in {store.directory}"
+    index.settings.check_model(store.source.model, what)
     names = store.list_names() if names is None else names
     _require_distinct("queries", names)
     if num_results is not None and not 1 <= num_results <= len(index):
@@ -78,20 +89,18 @@ def search_features(
     _warn_of_empty("queries", names, descriptors)
     if not descriptors.size:
         descriptors = np.zeros((len(names), index.dimension), np.float32)
-    if descriptors.shape[1] != index.dimension:
-        raise InputError(
-            f"The descriptors in {store.directory} have "
-            f"{descriptors.shape[1]} dimensions, those of the index "
-            f"{index.dimension}. Extract both with the same model."
-        )
-    return search(index, names, descriptors, num_results)
+    index.settings.check_dimension(
+        descriptors.shape[1], f"The descriptors in {store.directory}"
+    )
+    return search(index, names, descriptors, num_results, where)
 
 
 def search(
-    index: GlobalIndex,
+    index: SearchableIndex,
     query_names: Sequence[str],
     query_descriptors: np.ndarray,
     num_results: int | None = None,
+    where: Where = None,
 ) -> SearchResults:
     """Ranks index images by the cosine of the global descriptors.
 
@@ -102,12 +111,16 @@ def search(
             without a descriptor.
         num_results: length of each list; None for the whole index, as the
             evaluation needs it.
+        where: a filter that images must pass, see `SearchableIndex.search`.
 
     Returns:
-        Lists of `num_results` images, equal similarities by id.
+        Lists of `num_results` images, or of all that pass the filter; equal
+        similarities by id. What an approximate search does not find follows
+        by id, with similarities of -1.
 
     Raises:
-        ValueError: shapes do not fit, or `num_results` is out of range.
+        InputError: the index is empty, or the filter is wrong.
+        ValueError: shapes do not fit, or `num_results` is below 1.
     """
     query_descriptors = check_descriptors(
         "query_descriptors", query_descriptors, index.dimension
@@ -117,20 +130,28 @@ def search(
             "`query_names` must have one name a descriptor. Received: "
             f"{len(query_names)} names, {len(query_descriptors)} descriptors."
         )
-    depth = len(index) if num_results is None else num_results
+    if not len(index):
+        raise InputError("The index is empty. Add images to it.")
+    candidates = index.matching(where)
+    depth = len(candidates)
+    if num_results is not None:
+        depth = min(num_results, depth)
+    names = index.names
     ranks = np.empty((len(query_names), depth), dtype=np.int32)
     similarities = np.empty((len(query_names), depth), dtype=np.float32)
     chunk = max(1, _RANKED_A_CHUNK // max(depth, 1))
     with Progress(len(query_names), "Search", "query") as progress:
         for start in range(0, len(query_names), chunk):
             rows = slice(start, start + chunk)
-            ranks[rows], similarities[rows] = index.search(
-                query_descriptors[rows], depth
-            )
+            if depth:
+                hits = index.search(query_descriptors[rows], depth, where)
+                hits = hits.filled(candidates)
+                ranks[rows] = hits.ids
+                similarities[rows] = hits.similarities
             progress.advance(len(ranks[rows]))
     return SearchResults(
         query_names=tuple(query_names),
-        index_names=index.names,
+        index_names=names,
         ranks=ranks,
         similarities=similarities,
     )

@@ -24,6 +24,11 @@ class FeatureSource(abc.ABC):
 
     path: pathlib.Path
 
+    @property
+    def model(self) -> str:
+        """Identity of what the features were extracted with; "" if unknown."""
+        return ""
+
     @abc.abstractmethod
     def names(self, kind: str | None = None) -> list[str]:
         """Returns the sorted names of images.

@@ -12,7 +12,6 @@ from delg_tf.features.compact.encoded import EncodedFeatures
 from delg_tf.features.compact.store_info import StoreInfo
 from delg_tf.features.storage.base import FeatureSink, FeatureSource
 from delg_tf.features.storage.choice import open_sink, open_source
-from delg_tf.features.storage.single_file import StoreSource
 from delg_tf.features.storage.skipped import write_skipped
 
 
@@ -78,7 +77,7 @@ def _output_info(
     return StoreInfo(
         found[0] and (local_format or found[0]),
         found[1] and (global_format or found[1]),
-        source.store.info.model if isinstance(source, StoreSource) else "",
+        source.model,
     )
 
 

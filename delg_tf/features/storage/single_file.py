@@ -32,6 +32,11 @@ class StoreSource(FeatureSource):
         self.store = ArrowStore(path)
         self.path = self.store.path
 
+    @property
+    def model(self) -> str:
+        """What the store says."""
+        return self.store.info.model
+
     def names(self, kind: str | None = None) -> list[str]:
         """Returns the names in the store; none of a kind that it lacks."""
         info = self.store.info

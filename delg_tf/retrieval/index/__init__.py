@@ -1,0 +1,1 @@
+"""Indexes of images: in memory, in a folder; filters and metadata."""

@@ -1,0 +1,1 @@
+"""The index in a folder: files that never change, and a manifest."""
