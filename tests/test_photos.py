@@ -23,8 +23,8 @@ from delg_tf.photos.collection import photo_facts, photos_in_folder
 from delg_tf.photos.groups import Group, GroupOptions, Link, find_groups
 from delg_tf.photos.indexing import IndexingOptions, index_photos
 from delg_tf.photos.searching import PhotoSearchOptions, search_photos
-from delg_tf.retrieval.index.choice import create_index, open_index, open_writer
 from delg_tf.retrieval.index.base import ImageBatch
+from delg_tf.retrieval.index.choice import create_index, open_index, open_writer
 from delg_tf.retrieval.index.settings import IndexSettings
 
 
@@ -45,9 +45,7 @@ def write_photos(folder):
     """Three views far from each other, and copies of the first."""
     views = [(40, 170), (300, 20), (200, 330)]
     for number, (top, left) in enumerate(views):
-        save_image(
-            folder / f"view {number}.png", picture(top=top, left=left)
-        )
+        save_image(folder / f"view {number}.png", picture(top=top, left=left))
     first = Image.fromarray(picture())
     (folder / "copies").mkdir()
     first.save(folder / "copies" / "compressed.jpg", quality=80)
@@ -249,7 +247,7 @@ def test_command_lines_from_photographs_to_pages(tmp_path, model):
     assert done.returncode == 0, done.stderr
     assert "5 photographs; 5 added" in done.stdout
     found = run_tool(
-        "tools/search.py",
+        "tools/search_photos.py",
         tmp_path / "query.png",
         *common,
         "--json",
@@ -270,7 +268,7 @@ def test_command_lines_from_photographs_to_pages(tmp_path, model):
         f"--index={place}",
         "--json",
         "--similarity=0.9",
-        "--min_inliers=8",
+        "--min_inliers=25",
         f"--report={tmp_path / 'groups.html'}",
     )
     assert groups.returncode == 0, groups.stderr
@@ -286,6 +284,6 @@ def test_command_lines_from_photographs_to_pages(tmp_path, model):
         ([tmp_path / "no.jpg"], "does not exist"),
         ([tmp_path / "query.png", "--where=height > 3"], "height"),
     ):
-        refused = run_tool("tools/search.py", *arguments, *common)
+        refused = run_tool("tools/search_photos.py", *arguments, *common)
         assert refused.returncode == 1
         assert message in last_line(refused.stderr)

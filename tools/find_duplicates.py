@@ -12,7 +12,9 @@ from delg_tf.common import cli
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("index", None, "Folder of the index (tools/index_images.py).")
+flags.DEFINE_string(
+    "index", None, "Folder of the index (tools/index_images.py)."
+)
 flags.DEFINE_bool(
     "landmarks", False, "Group photographs of one landmark instead."
 )
@@ -64,9 +66,7 @@ def main() -> None:
     index = open_index(FLAGS.index)
     groups = grouping.group_photos(index, options)
     if FLAGS.report:
-        groups_page(
-            FLAGS.report, index, groups, kind.title, kind.lead, options
-        )
+        groups_page(FLAGS.report, index, groups, kind.title, kind.lead, options)
     if FLAGS.json:
         print(json.dumps(output.groups_json(groups, index), indent=1))
         return

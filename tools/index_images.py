@@ -64,11 +64,12 @@ def main(arguments: Sequence[str]) -> None:
             "Name one folder of photographs: tools/index_images.py PHOTOS/ "
             "--index=my.index"
         )
+    local_format = None if FLAGS.local_format == "none" else FLAGS.local_format
     limit = FLAGS.memory_limit_mib
     options = IndexingOptions(
         config=photo_flags.extraction_config(),
         vectors=vector_flags.vector_options(),
-        local_format=None if FLAGS.local_format == "none" else FLAGS.local_format,
+        local_format=local_format,
         metadata_csv=FLAGS.metadata_csv,
         prefix=FLAGS.name_prefix,
         prune=FLAGS.prune,

@@ -29,7 +29,11 @@ class GroupKind:
         """Returns the options with what the user says (what is not None)."""
         return dataclasses.replace(
             self.options,
-            **{key: value for key, value in changes.items() if value is not None},
+            **{
+                key: value
+                for key, value in changes.items()
+                if value is not None
+            },
         )
 
 

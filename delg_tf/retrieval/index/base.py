@@ -111,6 +111,19 @@ class ImageIndex(SearchableIndex):
             InputError: there is no such image.
         """
 
+    def metadata_table(self, columns: Sequence[str]) -> pa.Table:
+        """Returns columns of all images, in the order of `names`.
+
+        Args:
+            columns: of the metadata.
+        """
+        rows = [self.metadata(name) for name in self.names]
+        schema = pa.schema([self.metadata_schema.field(c) for c in columns])
+        return pa.Table.from_pylist(
+            [{column: row[column] for column in columns} for row in rows],
+            schema,
+        )
+
     @property
     @abc.abstractmethod
     def metadata_schema(self) -> pa.Schema:

@@ -21,6 +21,8 @@ class IndexSettings:
             `extraction.identity`; "" if that is not known.
         features_dir: folder or store that the features come from, where local
             features are looked for if the index has none; or "".
+        extraction: text of the `DelfConfig` by which photographs are
+            extracted for the index; or "".
 
     Raises:
         InputError: a value is out of range.
@@ -31,6 +33,7 @@ class IndexSettings:
     local_format: str | None = None
     model: str = ""
     features_dir: str = ""
+    extraction: str = ""
 
     def __post_init__(self) -> None:
         if type(self.dimension) is not int or self.dimension < 1:

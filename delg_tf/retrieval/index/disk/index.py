@@ -99,6 +99,10 @@ class DiskIndex(ImageIndex):
         snapshot = self._snapshot
         return snapshot.metadata(snapshot.row_of(name))
 
+    def metadata_table(self, columns: Sequence[str]) -> pa.Table:
+        """Returns columns; see `ImageIndex.metadata_table`."""
+        return self._snapshot.metadata_table(columns)
+
     @property
     def metadata_schema(self) -> pa.Schema:
         """Columns of the metadata."""

@@ -4,6 +4,7 @@ import bisect
 import functools
 import itertools
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,17 @@ class Snapshot:
             (known,) = segment.metadata.slice(place, 1).to_pylist()
             values |= known
         return values
+
+    def metadata_table(self, columns: Sequence[str]) -> pa.Table:
+        """Returns columns of the metadata of all images that are there."""
+        parts = [
+            conformed(segment.metadata, self.schema, len(segment))
+            .select(columns)
+            .filter(pa.array(self.alive[start : start + len(segment)]))
+            for segment, start in zip(self.segments, self.starts)
+        ]
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return pa.concat_tables([schema.empty_table(), *parts])
 
     def local(self, row: int) -> EncodedFeatures:
         """Returns the local features of a row; see `ImageIndex.local`."""
