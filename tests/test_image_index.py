@@ -415,6 +415,12 @@ def test_schemas_grow_and_filters_see_all_segments(place):
     assert sorted(found) == ["i0", "i3", "y"]
     assert index.matching("year > 1 and version < 8").tolist() == [4]
     assert index.search(_vector(1)[None], 9, "year > 3000").ids.shape == (1, 0)
+    with open_writer(place) as writer:
+        writer.remove(["x", "y"])
+        writer.compact()
+    index.refresh()
+    # No image has one any more, but filters still know it.
+    assert index.matching("year is None").tolist() == [0, 1, 2, 3]
     with pytest.raises(InputError, match=r"no column 'age'.*'version'"):
         index.matching("age == 1")
     assert pathlib.Path(index.describe().place) == place

@@ -9,6 +9,7 @@ from delg_tf.retrieval.index.disk.manifest import Manifest, SegmentRecord
 from delg_tf.retrieval.index.disk.segment import Segment
 from delg_tf.retrieval.index.disk.segment_writer import SegmentWriter
 from delg_tf.retrieval.index.disk.snapshot import Snapshot
+from delg_tf.retrieval.index.metadata import conformed
 
 # More segments than these are merged at a commit, the smaller, later ones;
 # and all are if more than this share of the rows is removed.
@@ -76,7 +77,7 @@ def merged(
                 place = snapshot.starts[number]
                 alive = snapshot.alive[place : place + len(segment)]
                 rows = np.flatnonzero(alive)
-                _copy(segment, rows, writer, manifest, progress)
+                _copy(segment, rows, writer, snapshot, progress)
         return (*segments, writer.finish(trained)), deleted
     finally:
         writer.close()
@@ -86,10 +87,10 @@ def _copy(
     segment: Segment,
     rows: np.ndarray,
     writer: SegmentWriter,
-    manifest: Manifest,
+    snapshot: Snapshot,
     progress: Progress,
 ) -> None:
-    settings = manifest.settings
+    settings = snapshot.manifest.settings
     image_bytes = 4 * settings.dimension
     if settings.local_format is not None:
         image_bytes += _LOCAL_BYTES
@@ -99,8 +100,11 @@ def _copy(
         local = metadata = None
         if settings.local_format is not None:
             local = [segment.local(row) for row in block.tolist()]
-        if segment.metadata is not None:
-            metadata = segment.metadata.take(block)
+        if len(snapshot.schema):
+            # All columns, so that none goes with the last image that had it.
+            if segment.metadata is not None:
+                metadata = segment.metadata.take(block)
+            metadata = conformed(metadata, snapshot.schema, len(block))
         writer.append(
             [segment.names[row] for row in block.tolist()],
             segment.descriptors(block),
