@@ -67,6 +67,25 @@ def search_features(
     Raises:
         InputError: files are missing or damaged, or do not fit the index.
     """
+    names, descriptors = query_descriptors(index, store, names, num_results)
+    return search(index, names, descriptors, num_results)
+
+
+def query_descriptors(
+    index: GlobalIndex,
+    store: FeatureStore,
+    names: Sequence[str] | None = None,
+    num_results: int | None = None,
+) -> tuple[Sequence[str], np.ndarray]:
+    """Reads what `search` is called with; arguments as `search_features`.
+
+    Returns:
+        Names of the queries, and float32 [Q, D], L2-normalised; zeros for a
+        query without a descriptor.
+
+    Raises:
+        InputError: as `search_features`.
+    """
     names = store.list_names() if names is None else names
     _require_distinct("queries", names)
     if num_results is not None and not 1 <= num_results <= len(index):
@@ -84,7 +103,7 @@ def search_features(
             f"{descriptors.shape[1]} dimensions, those of the index "
             f"{index.dimension}. Extract both with the same model."
         )
-    return search(index, names, descriptors, num_results)
+    return names, descriptors
 
 
 def search(
