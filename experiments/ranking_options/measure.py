@@ -1,8 +1,8 @@
 """Every option of ranking, on the demonstration's features.
 
 Parameters are chosen on the validation landmarks, whose features are extracted
-here, by mAP Medium before geometric re-ranking. Then each option is measured
-once on the held-out landmarks. See README.md here for the command.
+here, by mAP Medium before geometric re-ranking. Then each option is measured on
+the held-out landmarks. See README.md here for the command.
 """
 
 import dataclasses
