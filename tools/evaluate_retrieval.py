@@ -8,6 +8,7 @@ from absl import flags
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
 from delg_tf.retrieval import flags as retrieval_flags
+from delg_tf.retrieval.ranking import flags as ranking_flags
 
 FLAGS = flags.FLAGS
 
@@ -55,6 +56,7 @@ flags.DEFINE_string(
 flags.DEFINE_bool("overwrite", False, "Replace the files in --output_dir.")
 flags.mark_flags_as_required(["dataset_file_path", "output_dir"])
 retrieval_flags.define_reranking_flags()
+ranking_flags.define_ranking_flags()
 
 
 def _check_flags() -> tuple[int, ...]:
@@ -68,6 +70,12 @@ def _check_flags() -> tuple[int, ...]:
     if any(features) and not all(features):
         raise InputError(
             "Pass both --query_features_dir and --index_features_dir."
+        )
+    if FLAGS.search_results and not ranking_flags.ranking_config().is_plain:
+        raise InputError(
+            "--query_expansion, --database_augmentation, --diffusion and "
+            "--k_reciprocal need feature folders; for results of "
+            "tools/search.py pass them there."
         )
     if FLAGS.search_results and FLAGS.use_geometric_verification:
         raise InputError(
@@ -109,12 +117,14 @@ def main() -> None:
         "unit": "percent",
     }
     if FLAGS.search_results:
-        metrics = evaluate_before_and_after(
-            SearchResults.load(FLAGS.search_results), ground_truth, cutoffs
-        )
+        results = SearchResults.load(FLAGS.search_results)
+        metrics = evaluate_before_and_after(results, ground_truth, cutoffs)
         details["search_results"] = FLAGS.search_results
+        details["ranked_by"] = results.ranked_by
     else:
         reranking = None
+        ranking = ranking_flags.ranking_config()
+        details["ranking"] = dataclasses.asdict(ranking)
         if FLAGS.use_geometric_verification:
             reranking = retrieval_flags.rerank_config()
             details["reranking"] = dataclasses.asdict(reranking)
@@ -126,6 +136,7 @@ def main() -> None:
             cutoffs,
             reranking,
             FLAGS.drop_junk,
+            ranking,
         )
     metrics_file.write_metrics_text(text, metrics, FLAGS.overwrite)
     metrics_file.write_metrics_json(json, metrics, details, FLAGS.overwrite)

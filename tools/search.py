@@ -7,6 +7,7 @@ from absl import flags
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
 from delg_tf.retrieval import flags as retrieval_flags
+from delg_tf.retrieval.ranking import flags as ranking_flags
 
 FLAGS = flags.FLAGS
 
@@ -39,13 +40,19 @@ flags.DEFINE_string(
     "queries are searched.",
 )
 flags.DEFINE_string("output", None, "File (.npz) to write the results to.")
-flags.DEFINE_bool("overwrite", False, "Replace the file --output.")
 flags.DEFINE_string(
     "where",
     None,
     "Search among the images that pass a filter, like: label == 7 and city in "
     '["Paris"] and near(48.86, 2.29, 5).',
 )
+flags.DEFINE_string(
+    "output_csv",
+    None,
+    "Also write the lists as a GLDv2 retrieval prediction: a CSV file with the "
+    "columns id and images, up to 100 of them.",
+)
+flags.DEFINE_bool("overwrite", False, "Replace --output and --output_csv.")
 flags.DEFINE_bool("rerank", False, "Re-rank by geometric verification.")
 flags.DEFINE_integer(
     "num_results",
@@ -58,6 +65,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("print_top", 10, "Images printed for each query.")
 flags.mark_flags_as_required(["index_dir", "query_features_dir", "output"])
 retrieval_flags.define_reranking_flags()
+ranking_flags.define_ranking_flags()
 
 
 def _query_names() -> Sequence[str] | None:
@@ -83,22 +91,41 @@ def main() -> None:
     from delg_tf.retrieval.feature_store import FeatureStore
     from delg_tf.retrieval.index.choice import open_index
     from delg_tf.retrieval.index.index_features import local_features_of
+    from delg_tf.retrieval.inlier_counter import InlierCounter
     from delg_tf.retrieval.listing import ranked_table
-    from delg_tf.retrieval.rerank import rerank_features
-    from delg_tf.retrieval.search import search_features
+    from delg_tf.retrieval.prediction_csv import write_retrieval_csv
+    from delg_tf.retrieval.ranking.pipeline import rank_features
+    from delg_tf.retrieval.rerank import rerank
 
     refuse_existing(FLAGS.output, FLAGS.overwrite)
+    if FLAGS.output_csv:
+        refuse_existing(FLAGS.output_csv, FLAGS.overwrite)
     config = retrieval_flags.rerank_config()
+    ranking = ranking_flags.ranking_config()
     index = open_index(FLAGS.index_dir)
     store = FeatureStore(FLAGS.query_features_dir)
-    results = search_features(
-        index, store, _query_names(), FLAGS.num_results or None, FLAGS.where
-    )
+    counter = None
     if FLAGS.rerank:
         index_store = FeatureStore(
             FLAGS.index_features_dir or local_features_of(index)
         )
-        results = rerank_features(results, store, index_store, config)
+        counter = InlierCounter(
+            store, index_store, config.matching, config.num_threads
+        )
+    results = rank_features(
+        index,
+        store,
+        _query_names(),
+        FLAGS.num_results or None,
+        ranking,
+        counter,
+        config.num_to_rerank,
+        FLAGS.where,
+    )
+    if counter is not None:
+        results = rerank(results, counter, config.num_to_rerank)
+    if FLAGS.output_csv:
+        write_retrieval_csv(FLAGS.output_csv, results, FLAGS.overwrite)
     results.save(FLAGS.output, FLAGS.overwrite)
     if len(results.query_names) <= FLAGS.print_queries:
         print(ranked_table(results, FLAGS.print_top))

@@ -51,6 +51,20 @@ def read_rows(
             ) from error
 
 
+def read_header(path: str | os.PathLike) -> list[str]:
+    """Returns the names of a CSV file's columns.
+
+    Raises:
+        InputError: there is no such file, or its first line is empty.
+    """
+    files.existing_file(path, "CSV file")
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        header = [name.strip() for name in next(csv.reader(file), [])]
+    if not header:
+        raise InputError(f"{path} is empty or its first line is.")
+    return header
+
+
 def _positions(
     path: str | os.PathLike, header: list[str], columns: tuple[str, ...]
 ) -> list[int]:

@@ -12,9 +12,11 @@ from delg_tf.evaluation.revisited import (
 )
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.inlier_counter import InlierCounter
+from delg_tf.retrieval.ranking.config import RankingConfig
+from delg_tf.retrieval.ranking.pipeline import rank_features
 from delg_tf.retrieval.rerank import RerankConfig, rerank
 from delg_tf.retrieval.results import SearchResults
-from delg_tf.retrieval.search import index_features, search_features
+from delg_tf.retrieval.search import index_features
 
 
 def evaluate_features(
@@ -24,6 +26,7 @@ def evaluate_features(
     cutoffs: tuple[int, ...],
     reranking: RerankConfig | None = None,
     drop_junk: bool = False,
+    ranking: RankingConfig | None = None,
 ) -> dict[str, ProtocolMetrics]:
     """Searches, re-ranks if asked to, and evaluates.
 
@@ -37,6 +40,8 @@ def evaluate_features(
             kept out of the short list. The official script does so; use it
             to reproduce its numbers. The ground truth then touches the
             ranking.
+        ranking: methods around the global search, which all come before
+            re-ranking; None for plain search.
 
     Returns:
         Metrics by protocol, in percent; see `evaluate_before_and_after`.
@@ -45,14 +50,23 @@ def evaluate_features(
         InputError: feature files are missing or damaged.
     """
     index = index_features(index_store, ground_truth.index_names)
-    results = search_features(index, query_store, ground_truth.query_names)
+    counter = None
+    if reranking is not None:
+        counter = InlierCounter(
+            query_store, index_store, reranking.matching, reranking.num_threads
+        )
+    results = rank_features(
+        index,
+        query_store,
+        ground_truth.query_names,
+        config=ranking,
+        counter=counter,
+        num_to_rerank=reranking.num_to_rerank if reranking else 0,
+    )
     # Bad cutoffs are to be known before the long work.
     metrics = evaluate(results, ground_truth, cutoffs)
     if reranking is None:
         return metrics
-    counter = InlierCounter(
-        query_store, index_store, reranking.matching, reranking.num_threads
-    )
     if not drop_junk:
         results = rerank(results, counter, reranking.num_to_rerank)
         return evaluate_before_and_after(results, ground_truth, cutoffs)

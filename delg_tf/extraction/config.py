@@ -15,7 +15,7 @@ PCA_PATHS = ("mean_path", "projection_matrix_path", "pca_variances_path")
 
 
 def load_config(
-    path: PathLike, model_path: str | None = None
+    path: PathLike, model_path: PathLike | None = None
 ) -> delf_config_pb2.DelfConfig:
     """Reads and checks a `.pbtxt` file.
 
@@ -36,7 +36,7 @@ def load_config(
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from error
     if model_path:
-        config.model_path = model_path
+        config.model_path = os.fspath(model_path)
     _check(config, path)
     return config
 

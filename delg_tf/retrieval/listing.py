@@ -35,6 +35,10 @@ def ranked_table(results: SearchResults, top: int = 10) -> str:
         [row.query, str(row.rank), row.image, f"{row.similarity:.4f}"]
         for row in results.to_rows(top)
     ]
+    if results.scores is not None:
+        header.append("score")
+        for cells, row in zip(rows, results.to_rows(top)):
+            cells.append(f"{row.score:.4f}")
     if results.inliers is not None:
         header.append("inliers")
         for cells, row in zip(rows, results.to_rows(top)):

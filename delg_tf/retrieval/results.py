@@ -15,6 +15,8 @@ from delg_tf.common.files import (
 )
 
 FORMAT = "delg_tf.search_results.1"
+# What plain search ranks by.
+COSINE = "cosine"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,7 @@ class RankedImage:
         image: name of the index image.
         similarity: cosine of the global descriptors.
         inliers: number of inliers; None without re-ranking.
+        score: what ranks the image if that is not the similarity, or None.
     """
 
     query: str
@@ -34,6 +37,7 @@ class RankedImage:
     image: str
     similarity: float
     inliers: int | None
+    score: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +51,11 @@ class SearchResults:
             index size N for a whole ranking, less for a short list.
         similarities: float32 [Q, K], cosine of the global descriptors, in the
             order of `ranks`.
+        scores: float64 [Q, K], what the lists are ordered by before a
+            re-ranking by inliers, higher first, in the order of `ranks`; None
+            if that is `similarities`.
+        ranked_by: what that score is, in words. "cosine with query expansion"
+            says also which descriptors the similarities are of.
         inliers: int32 [Q, K], number of inliers, in the order of `ranks`, 0
             where none was counted; None without re-ranking.
     """
@@ -56,6 +65,8 @@ class SearchResults:
     ranks: np.ndarray
     similarities: np.ndarray
     inliers: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    ranked_by: str = COSINE
 
     def __post_init__(self):
         shape = self.ranks.shape
@@ -68,7 +79,7 @@ class SearchResults:
                 f"`ranks` must be [{len(self.query_names)}, K] with K at most "
                 f"{len(self.index_names)}. Received: shape {shape}"
             )
-        for name in ("similarities", "inliers"):
+        for name in ("similarities", "inliers", "scores"):
             values = getattr(self, name)
             if values is not None and values.shape != shape:
                 raise ValueError(
@@ -98,11 +109,24 @@ class SearchResults:
             ranks=take(self.ranks),
             similarities=take(self.similarities),
             inliers=take(self.inliers),
+            scores=take(self.scores),
+        )
+
+    def first(self, count: int | None) -> "SearchResults":
+        """Returns the first `count` images of each list; None for all."""
+        return self.ordered(
+            np.tile(
+                np.arange(self.ranks.shape[1])[:count], (len(self.ranks), 1)
+            )
         )
 
     def without_reranking(self) -> "SearchResults":
-        """Returns the ranking by similarity alone, equal ones by id."""
-        order = np.lexsort((self.ranks, -self.similarities), axis=1)
+        """Returns the ranking without inliers, equal images by id.
+
+        It is by `scores`, or by similarity if there are none.
+        """
+        scores = self.similarities if self.scores is None else self.scores
+        order = np.lexsort((self.ranks, -scores), axis=1)
         return dataclasses.replace(self.ordered(order), inliers=None)
 
     def to_rows(self, top: int | None = None) -> list[RankedImage]:
@@ -121,6 +145,11 @@ class SearchResults:
                     None
                     if self.inliers is None
                     else int(self.inliers[row, place])
+                ),
+                score=(
+                    None
+                    if self.scores is None
+                    else float(self.scores[row, place])
                 ),
             )
             for row, query in enumerate(self.query_names)
@@ -147,6 +176,10 @@ class SearchResults:
         }
         if self.inliers is not None:
             arrays["inliers"] = self.inliers
+        if self.scores is not None:
+            arrays["scores"] = self.scores
+        if self.ranked_by != COSINE:
+            arrays["ranked_by"] = np.array(self.ranked_by)
         with atomic_write(path) as file:
             np.savez(file, **arrays)
 
@@ -161,12 +194,13 @@ class SearchResults:
         if str(arrays.get("format")) != FORMAT:
             raise InputError(f"{path} holds no search results ({FORMAT}).")
         del arrays["format"]
+        ranked_by = str(arrays.pop("ranked_by", COSINE))
         names = {
             key: tuple(arrays.pop(key, np.empty(0)).tolist())
             for key in ("query_names", "index_names")
         }
         try:
-            results = cls(**names, **arrays)
+            results = cls(**names, **arrays, ranked_by=ranked_by)
         except (TypeError, ValueError) as error:
             raise InputError(f"{path} is damaged: {error}") from error
         _check_ids(results, path)

@@ -76,6 +76,25 @@ def search_features(
     Raises:
         InputError: files are missing or damaged, or do not fit the index.
     """
+    names, descriptors = query_descriptors(index, store, names, num_results)
+    return search(index, names, descriptors, num_results, where)
+
+
+def query_descriptors(
+    index: SearchableIndex,
+    store: FeatureStore,
+    names: Sequence[str] | None = None,
+    num_results: int | None = None,
+) -> tuple[Sequence[str], np.ndarray]:
+    """Reads what `search` is called with; arguments as `search_features`.
+
+    Returns:
+        Names of the queries, and float32 [Q, D], L2-normalised; zeros for a
+        query without a descriptor.
+
+    Raises:
+        InputError: as `search_features`.
+    """
     what = f"The queries in {store.directory}"
     index.settings.check_model(store.source.model, what)
     names = store.list_names() if names is None else names
@@ -92,7 +111,7 @@ def search_features(
     index.settings.check_dimension(
         descriptors.shape[1], f"The descriptors in {store.directory}"
     )
-    return search(index, names, descriptors, num_results, where)
+    return names, descriptors
 
 
 def search(

@@ -67,6 +67,14 @@ class SearchableIndex(abc.ABC):
             ValueError: shapes do not fit.
         """
 
+    @abc.abstractmethod
+    def descriptors(self, names: Sequence[str]) -> np.ndarray:
+        """Returns global descriptors as they are stored, float32 [N, D].
+
+        Raises:
+            InputError: there is no such image.
+        """
+
     @property
     def dimension(self) -> int:
         """Length of the descriptors."""
@@ -93,14 +101,6 @@ class ImageIndex(SearchableIndex):
         Raises:
             InputError: there is no such image, the index keeps no local
                 features, or they are damaged.
-        """
-
-    @abc.abstractmethod
-    def descriptors(self, names: Sequence[str]) -> np.ndarray:
-        """Returns global descriptors as they are stored, float32 [N, D].
-
-        Raises:
-            InputError: there is no such image.
         """
 
     @abc.abstractmethod

@@ -53,6 +53,7 @@ class MemoryIndex(SearchableIndex):
                 f"{len(names)} names, {len(descriptors)} descriptors."
             )
         self._names = tuple(names)
+        self._ids = dict(zip(self._names, range(len(self._names))))
         self._settings = IndexSettings(descriptors.shape[1], model=model)
         self._flat = faiss.IndexFlatIP(descriptors.shape[1])
         self._flat.add(descriptors)
@@ -71,6 +72,16 @@ class MemoryIndex(SearchableIndex):
     def settings(self) -> IndexSettings:
         """Dimension and model."""
         return self._settings
+
+    def descriptors(self, names: Sequence[str]) -> np.ndarray:
+        """Returns descriptors; see `SearchableIndex.descriptors`."""
+        unknown = [name for name in names if name not in self._ids]
+        if unknown:
+            raise InputError(f"The index has no image {unknown[0]!r}.")
+        rows = np.array([self._ids[name] for name in names], np.int64)
+        if not len(rows):
+            return np.zeros((0, self.dimension), np.float32)
+        return self._flat.reconstruct_batch(rows)
 
     def matching(self, where: Where = None) -> np.ndarray:
         """Returns the ids of all images.

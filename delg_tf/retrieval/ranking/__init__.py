@@ -1,0 +1,1 @@
+"""Better rankings from global descriptors: what the paper leaves open."""
