@@ -1,9 +1,11 @@
 """Features of many images to aggregated files, one an image."""
 
+import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import threadpoolctl
 from absl import logging
 
 from delg_tf.aggregation.aggregator import Aggregator
@@ -19,6 +21,9 @@ from delg_tf.common.progress import Progress
 from delg_tf.features.box_io import read_boxes
 from delg_tf.features.storage.base import FeatureSource
 from delg_tf.features.storage.skipped import SKIPPED_FILE, write_skipped
+
+# Images handed out at a time.
+_BLOCK = 256
 
 # Descriptors [N, D] of an image, and the rows of each region, if any.
 Regional = tuple[np.ndarray, list[np.ndarray] | None]
@@ -115,6 +120,7 @@ def aggregate_images(
     read: Callable[[str], Regional],
     aggregator: Aggregator,
     writer: AggregatedWriter,
+    num_threads: int | None = None,
 ) -> AggregationSummary:
     """Aggregates images to files.
 
@@ -126,23 +132,39 @@ def aggregate_images(
         read: one of this module's readers.
         aggregator: how.
         writer: where to.
+        num_threads: images at a time; None: some more than processors.
 
     Raises:
         InputError: no image can be aggregated.
     """
     todo = [name for name in names if not writer.contains(name)]
     done, empty, skipped = len(names) - len(todo), 0, []
-    with Progress(len(names), "Aggregation", "image", done) as progress:
-        for name in todo:
-            try:
-                image = aggregator.aggregate(*read(name))
-            except InputError as error:
-                logging.warning("Skipped %s: %s", readable(name), error)
-                skipped.append((name, str(error)))
-            else:
-                writer.write(name, image)
-                empty += image.is_empty
-            progress.advance()
+
+    def run(name: str) -> bool | str:
+        """Returns whether the image has no features, or why it is skipped."""
+        try:
+            image = aggregator.aggregate(*read(name))
+        except InputError as error:
+            return str(error)
+        writer.write(name, image)
+        return image.is_empty
+
+    with (
+        # The images fill the processors; threads of each matrix product's own
+        # would only compete with them.
+        threadpoolctl.threadpool_limits(1, user_api="blas"),
+        concurrent.futures.ThreadPoolExecutor(num_threads) as pool,
+        Progress(len(names), "Aggregation", "image", done) as progress,
+    ):
+        for start in range(0, len(todo), _BLOCK):
+            block = todo[start : start + _BLOCK]
+            for name, outcome in zip(block, pool.map(run, block)):
+                if isinstance(outcome, str):
+                    logging.warning("Skipped %s: %s", readable(name), outcome)
+                    skipped.append((name, outcome))
+                else:
+                    empty += outcome
+                progress.advance()
     write_skipped(writer.directory / SKIPPED_FILE, skipped)
     if names and len(skipped) == len(names):
         raise InputError(
