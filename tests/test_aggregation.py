@@ -17,8 +17,8 @@ from delg_tf.aggregation.config import (
     parse_aggregation_config,
 )
 from delg_tf.aggregation.folder import AggregatedFolder
-from delg_tf.aggregation.inverted_files import write_inverted_index
 from delg_tf.aggregation.inverted_index import InvertedIndex
+from delg_tf.aggregation.inverted_writer import write_inverted_index
 from delg_tf.aggregation.learning import (
     KMeansOptions,
     draw_features,
@@ -232,6 +232,8 @@ def test_inverted_index_scores_as_pairs_do(kind, depth, tmp_path, monkeypatch):
     path = tmp_path / "index"
     names = list(images)
     config = aggregator.config
+    # Two or three images a block.
+    monkeypatch.setattr("delg_tf.aggregation.inverted_writer._BLOCK", 900)
     write_inverted_index(path, names, images.get, config, "of a codebook")
     # Several parts for each query.
     monkeypatch.setattr("delg_tf.aggregation.inverted_index._POSTINGS", 7)

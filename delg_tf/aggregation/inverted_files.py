@@ -12,129 +12,29 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from delg_tf.aggregation.config import (
     bytes_per_word,
-    config_text,
     parse_aggregation_config,
 )
-from delg_tf.aggregation.representation import Aggregated
-from delg_tf.common.atomic_directory import atomic_directory
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import (
-    PathLike,
     existing_file,
     read_json,
     sha256,
-    write_json,
 )
-from delg_tf.common.progress import track
 from delg_tf.protos.aggregation_config_pb2 import AggregationConfig
 
 FORMAT = "delg_tf.inverted_index.1"
 MANIFEST = "manifest.json"
 
-_NAMES = "names.json"
-_ARRAYS = ("offsets", "images", "residuals", "word_counts")
+NAMES = "names.json"
+ARRAYS = ("offsets", "images", "residuals", "word_counts")
 
 
-def write_inverted_index(
-    directory: PathLike,
-    names: Sequence[str],
-    read: Callable[[str], Aggregated],
-    config: AggregationConfig,
-    codebook_identity: str = "",
-    overwrite: bool = False,
-) -> None:
-    """Writes an index, atomically.
-
-    Images are read twice: first to count the words, then into their places in
-    mapped files, so that the memory taken does not grow with their number.
-
-    Args:
-        directory: the folder to write.
-        names: of the images, distinct, at least one.
-        read: returns the representation of an image: ASMK or ASMK*.
-        config: what they were aggregated by.
-        codebook_identity: see `Codebook.identity`; "" if it is not known.
-        overwrite: whether an older index is replaced.
-
-    Raises:
-        InputError: the folder is taken, an image cannot be read, none has
-            features, or the configuration is of VLAD.
-    """
-    if config.aggregation_type == AggregationConfig.VLAD:
-        raise InputError(
-            "An inverted index is of ASMK or ASMK*; VLAD is searched as a "
-            "global descriptor."
-        )
-    with atomic_directory(directory, MANIFEST, overwrite) as folder:
-        offsets = _count(folder, names, read, config.codebook_size)
-        _fill(folder, names, read, offsets, config)
-        write_json(folder / _NAMES, list(names))
-        files = [_NAMES, *(f"{name}.npy" for name in _ARRAYS)]
-        manifest = {
-            "format": FORMAT,
-            "images": len(names),
-            "postings": int(offsets[-1]),
-            "config": config_text(config),
-            "codebook_sha256": codebook_identity,
-            "sha256": {name: sha256(folder / name) for name in files},
-        }
-        write_json(folder / MANIFEST, manifest)
-
-
-def _count(
-    folder: pathlib.Path,
-    names: Sequence[str],
-    read: Callable[[str], Aggregated],
-    num_words: int,
-) -> np.ndarray:
-    """Writes and returns the offsets; writes the images' counts."""
-    images_of = np.zeros(num_words, np.int64)
-    counts = np.zeros(len(names), np.int32)
-    for number, name in enumerate(track(names, "Counting words", "image")):
-        words = read(name).words
-        images_of[words] += 1
-        counts[number] = len(words)
-    offsets = np.concatenate([[0], np.cumsum(images_of)])
-    if not offsets[-1]:
-        raise InputError(f"None of the {len(names)} images has features.")
-    np.save(folder / "offsets.npy", offsets)
-    np.save(folder / "word_counts.npy", counts)
-    return offsets
-
-
-def _fill(
-    folder: pathlib.Path,
-    names: Sequence[str],
-    read: Callable[[str], Aggregated],
-    offsets: np.ndarray,
-    config: AggregationConfig,
-) -> None:
-    """Writes the postings."""
-    total = int(offsets[-1])
-    dtype, width = _row_type(config)
-    new_array = np.lib.format.open_memmap
-    images = new_array(folder / "images.npy", "w+", np.int32, (total,))
-    residuals = new_array(folder / "residuals.npy", "w+", dtype, (total, width))
-    free = offsets[:-1].copy()
-    for number, name in enumerate(track(names, "Inverting", "image")):
-        image = read(name)
-        places = free[image.words]
-        if np.any(places >= offsets[image.words.astype(np.int64) + 1]):
-            raise InputError(f"{name} has changed while it was indexed.")
-        images[places] = number
-        residuals[places] = _comparable(image.descriptors, dtype, width)
-        free[image.words] += 1
-    for array in (images, residuals):
-        array.flush()
-
-
-def _row_type(config: AggregationConfig) -> tuple[np.dtype, int]:
+def row_type(config: AggregationConfig) -> tuple[np.dtype, int]:
     """Returns type and length of a stored row."""
     if config.aggregation_type == AggregationConfig.ASMK:
         return np.dtype(np.float32), config.feature_dimensionality
@@ -145,7 +45,8 @@ def _row_type(config: AggregationConfig) -> tuple[np.dtype, int]:
     return np.dtype(np.uint64), width // 8
 
 
-def _comparable(rows: np.ndarray, dtype: np.dtype, width: int) -> np.ndarray:
+def as_stored(rows: np.ndarray, dtype: np.dtype, width: int) -> np.ndarray:
+    """Returns rows of an `Aggregated` as the files have them."""
     rows = np.ascontiguousarray(rows)
     if dtype == np.uint64:
         rows = rows.view(np.uint64)
@@ -186,16 +87,16 @@ class InvertedFiles:
             config = parse_aggregation_config(manifest["config"])
             files = cls(
                 directory.absolute(),
-                tuple(read_json(directory / _NAMES)),
+                tuple(read_json(directory / NAMES)),
                 config,
                 manifest["codebook_sha256"],
-                **{name: _map(directory / f"{name}.npy") for name in _ARRAYS},
+                **{name: _map(directory / f"{name}.npy") for name in ARRAYS},
             )
             expected = _shapes(config, manifest)
         except (KeyError, TypeError, InputError) as error:
             raise InputError(f"{directory} is damaged: {error}") from error
         if len(files.names) != manifest["images"]:
-            raise InputError(f"{directory} is damaged: {_NAMES} has changed.")
+            raise InputError(f"{directory} is damaged: {NAMES} has changed.")
         for name, (dtype, shape) in expected.items():
             array = getattr(files, name)
             if array.shape != shape or array.dtype != dtype:
@@ -208,17 +109,17 @@ class InvertedFiles:
     @property
     def num_bytes(self) -> int:
         """Bytes of the arrays."""
-        return sum(getattr(self, name).nbytes for name in _ARRAYS)
+        return sum(getattr(self, name).nbytes for name in ARRAYS)
 
     def comparable(self, rows: np.ndarray) -> np.ndarray:
         """Returns rows of an `Aggregated` as they are stored here."""
-        return _comparable(rows, *_row_type(self.config))
+        return as_stored(rows, *row_type(self.config))
 
 
 def _shapes(
     config: AggregationConfig, manifest: dict
 ) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    dtype, width = _row_type(config)
+    dtype, width = row_type(config)
     postings = manifest["postings"]
     return {
         "offsets": (np.dtype(np.int64), (config.codebook_size + 1,)),

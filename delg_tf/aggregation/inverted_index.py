@@ -28,7 +28,7 @@ _POSTINGS = 1 << 17
 
 
 class InvertedIndex:
-    """Searches what `inverted_files.write_inverted_index` has written.
+    """Searches what `inverted_writer.write_inverted_index` has written.
 
     The files are mapped into memory, so several processes share them, and
     what no query asks for is not read. Safe to use by several threads.

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from delg_tf.aggregation.folder import AggregatedFolder, check_comparable
-from delg_tf.aggregation.inverted_files import write_inverted_index
 from delg_tf.aggregation.inverted_index import InvertedIndex
+from delg_tf.aggregation.inverted_writer import write_inverted_index
 from delg_tf.aggregation.similarity import similarity
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
