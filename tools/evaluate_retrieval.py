@@ -21,8 +21,8 @@ flags.DEFINE_string(
     "search_results",
     None,
     "Whole rankings, made by tools/search.py or tools/search_aggregated.py. "
-    "They are evaluated as they are, and "
-    "before the re-ranking if there was one.",
+    "They are evaluated as they are, and before the re-ranking if there was "
+    "one.",
 )
 flags.DEFINE_string(
     "query_features_dir",

@@ -111,7 +111,7 @@ class InvertedFiles:
         """Bytes of the arrays."""
         return sum(getattr(self, name).nbytes for name in ARRAYS)
 
-    def comparable(self, rows: np.ndarray) -> np.ndarray:
+    def as_stored(self, rows: np.ndarray) -> np.ndarray:
         """Returns rows of an `Aggregated` as they are stored here."""
         return as_stored(rows, *row_type(self.config))
 

@@ -87,7 +87,7 @@ class InvertedIndex:
         if query.is_empty:
             return np.full(len(self), EMPTY_SIMILARITY)
         scores = np.zeros(len(self))
-        rows = self._files.comparable(query.descriptors)
+        rows = self._files.as_stored(query.descriptors)
         for part, which in self._postings(query.words):
             inner = self._inner(self._files.residuals[part], rows[which])
             scores += np.bincount(

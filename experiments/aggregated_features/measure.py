@@ -204,7 +204,7 @@ class _HeldOut:
             rerank_features,
             query_store=stores["query"],
             index_store=stores["index"],
-            config=RerankConfig(),
+            config=RerankConfig(num_to_rerank=5 if FLAGS.quick else 100),
         )
         local = self._local_bytes()
         for title, words, before, extra in (
