@@ -7,6 +7,7 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
+from delg_tf.retrieval import aggregated_flags
 from delg_tf.retrieval import flags as retrieval_flags
 from delg_tf.retrieval.ranking import flags as ranking_flags
 
@@ -20,8 +21,9 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "search_results",
     None,
-    "Whole rankings, made by tools/search.py. They are evaluated as they are, "
-    "and before the re-ranking if there was one.",
+    "Whole rankings, made by tools/search.py or tools/search_aggregated.py. "
+    "They are evaluated as they are, and before the re-ranking if there was "
+    "one.",
 )
 flags.DEFINE_string(
     "query_features_dir",
@@ -57,30 +59,35 @@ flags.DEFINE_bool("overwrite", False, "Replace the files in --output_dir.")
 flags.mark_flags_as_required(["dataset_file_path", "output_dir"])
 retrieval_flags.define_reranking_flags()
 ranking_flags.define_ranking_flags()
+aggregated_flags.define_aggregated_flags()
 
 
 def _check_flags() -> tuple[int, ...]:
     """Returns the k of precision and recall; raises InputError."""
     features = (FLAGS.query_features_dir, FLAGS.index_features_dir)
-    if bool(FLAGS.search_results) == any(features):
+    aggregated = aggregated_flags.are_given()
+    if bool(FLAGS.search_results) + any(features) + aggregated != 1:
         raise InputError(
             "Pass --search_results, or --query_features_dir and "
-            "--index_features_dir."
+            "--index_features_dir, or --query_aggregation_dir and "
+            "--index_aggregation_dir."
         )
     if any(features) and not all(features):
         raise InputError(
             "Pass both --query_features_dir and --index_features_dir."
         )
-    if FLAGS.search_results and not ranking_flags.ranking_config().is_plain:
+    other = FLAGS.search_results or aggregated_flags.are_given()
+    if other and not ranking_flags.ranking_config().is_plain:
         raise InputError(
             "--query_expansion, --database_augmentation, --diffusion and "
             "--k_reciprocal need feature folders; for results of "
             "tools/search.py pass them there."
         )
-    if FLAGS.search_results and FLAGS.use_geometric_verification:
+    if FLAGS.use_geometric_verification and not any(features):
         raise InputError(
-            "--use_geometric_verification needs feature folders; results of "
-            "tools/search.py are re-ranked there, by --rerank."
+            "--use_geometric_verification needs feature folders; other results "
+            "are re-ranked by --rerank of tools/search.py and "
+            "tools/search_aggregated.py."
         )
     if FLAGS.drop_junk and not FLAGS.use_geometric_verification:
         raise InputError("--drop_junk needs --use_geometric_verification.")
@@ -120,6 +127,11 @@ def main() -> None:
         results = SearchResults.load(FLAGS.search_results)
         metrics = evaluate_before_and_after(results, ground_truth, cutoffs)
         details["search_results"] = FLAGS.search_results
+        details["ranked_by"] = results.ranked_by
+    elif aggregated_flags.are_given():
+        results = aggregated_flags.search_by_flags(ground_truth)
+        metrics = evaluate_before_and_after(results, ground_truth, cutoffs)
+        details["index_aggregation_dir"] = FLAGS.index_aggregation_dir
         details["ranked_by"] = results.ranked_by
     else:
         reranking = None

@@ -49,8 +49,8 @@ class SearchResults:
         index_names: names of all index images; an id is a position here.
         ranks: int [Q, K], ids of the index images, best first. K is the
             index size N for a whole ranking, less for a short list.
-        similarities: float32 [Q, K], cosine of the global descriptors, in the
-            order of `ranks`.
+        similarities: float32 [Q, K], cosine of the global descriptors, or what
+            else `ranked_by` says, in the order of `ranks`.
         scores: float64 [Q, K], what the lists are ordered by before a
             re-ranking by inliers, higher first, in the order of `ranks`; None
             if that is `similarities`.

@@ -1,0 +1,1 @@
+"""Aggregation of local features: codebooks, VLAD, ASMK, inverted file."""
