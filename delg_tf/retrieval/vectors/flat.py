@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from delg_tf.common.errors import InputError
 from delg_tf.retrieval.vectors import product, rescore
 from delg_tf.retrieval.vectors.base import Vectors
 from delg_tf.retrieval.vectors.candidates import Candidates, grouped
@@ -64,7 +65,12 @@ class FlatVectors(Vectors):
         facts = read_facts(folder, kind)
         shape = facts["rows"], facts["dimension"]
         self._codes = Codes(folder, kind, *shape)
-        self._norm = float(facts["largest_norm"])
+        self._norm = facts.get("largest_norm")
+        if not isinstance(self._norm, float) or not 0 <= self._norm < np.inf:
+            raise InputError(
+                f"{folder} has no largest norm in its facts. Build the index "
+                "again."
+            )
         self._copy = None
         if Bfloat16Copy.is_in(folder):
             self._copy = Bfloat16Copy(folder, *shape)

@@ -11,7 +11,7 @@ import numpy as np
 
 from delg_tf.retrieval.vectors.base import NO_ROW, NO_SIMILARITY
 
-_BLOCK = 1024
+_BLOCK = 128
 # Error of a similarity, relative to the norms: rounding to float32, and
 # float64 sums, far below.
 ERROR = 2.0**-23
