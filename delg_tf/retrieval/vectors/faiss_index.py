@@ -43,10 +43,16 @@ class FaissVectors(Vectors):
         found = None
         if not self._is_few(len(every), depth):
             found = self._find(queries, depth, allowed, len(every))
-        for i, query in enumerate(queries):
-            ids = every if found is None else np.unique(found[i])
-            best = rescore.best_of_all(self.rows, ids[ids >= 0], query, k)
-            rows[i, : len(best[0])], similarities[i, : len(best[0])] = best
+
+        def refine(query: int) -> tuple[np.ndarray, np.ndarray]:
+            ids = every if found is None else np.unique(found[query])
+            return rescore.best_of_all(
+                self.rows, ids[ids >= 0], queries[query], k
+            )
+
+        results = rescore.each_query(refine, len(queries))
+        for i, (best, true) in enumerate(results):
+            rows[i, : len(best)], similarities[i, : len(best)] = best, true
         return rows, similarities
 
     @abc.abstractmethod

@@ -10,10 +10,8 @@ float32 of q' x' is, by Cauchy and Schwarz, within
 of the inner product of q and x; g is `product.rounding_bound`.
 """
 
-import os
 import pathlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -205,11 +203,7 @@ class FlatVectors(Vectors):
                 k,
             )
 
-        if len(queries) == 1:
-            results = [refine(0)]
-        else:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                results = list(pool.map(refine, range(len(queries))))
+        results = rescore.each_query(refine, len(queries))
         rows, similarities = zip(*results, strict=True)
         return np.stack(rows), np.stack(similarities)
 

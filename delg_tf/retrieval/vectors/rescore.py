@@ -5,7 +5,9 @@ is computed by itself and in one order, so that equal rows have equal
 similarities whatever they are compared with, and all kinds of search agree.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -85,6 +87,16 @@ def best_of_candidates(
     others = similarities(decode, rows[rest], query)
     chosen = np.concatenate([rows[first], rows[rest]])
     return best(chosen, np.concatenate([found, others]), k)
+
+
+def each_query(
+    function: Callable[[int], tuple[np.ndarray, np.ndarray]], count: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns the function's results for 0 to count - 1, found by threads."""
+    if count == 1:
+        return [function(0)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(function, range(count)))
 
 
 def empty_results(queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
