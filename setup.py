@@ -34,6 +34,7 @@ setuptools.setup(
         "jinja2>=3.1",
         "markupsafe>=2.1",
         "matplotlib>=3.8",
+        "ml_dtypes>=0.5",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10",
         "openvino>=2025.0",
