@@ -3,20 +3,20 @@
 import dataclasses
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from delg_tf.data.image_limits import MAX_PIXELS
-from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.feature_writer import FeatureWriter
+from delg_tf.extraction.image_extractor import (
+    ImageExtractor,
+    MakeImageExtractor,
+)
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import UnreadableImageError
 from delg_tf.extraction.memory import plan_memory
 from delg_tf.extraction.read_ahead import Loaded, loaded_batches
 from delg_tf.features.storage.base import FeatureSink
 from delg_tf.parallel.base import Advance
-from delg_tf.protos import delf_config_pb2
-
-MakeExtractor = Callable[[delf_config_pb2.DelfConfig], Extractor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +24,8 @@ class ExtractionJob:
     """What is done with every image of a run.
 
     Attributes:
-        config: what to extract.
-        sink: where features are written.
         make_extractor: loads the model.
+        sink: where features are written.
         batch_size: images of one size that go through the network together,
             at most.
         max_image_pixels: larger images are left out.
@@ -34,9 +33,8 @@ class ExtractionJob:
         name: of this run; a process keeps the model for it.
     """
 
-    config: delf_config_pb2.DelfConfig
+    make_extractor: MakeImageExtractor
     sink: FeatureSink
-    make_extractor: MakeExtractor = Extractor
     batch_size: int = 1
     max_image_pixels: int = MAX_PIXELS
     memory_limit: int | None = None
@@ -80,13 +78,13 @@ class _KeptExtractor:
         # One shard uses all that a process has.
         self.lock = threading.Lock()
         self._name: str | None = None
-        self._extractor: Extractor | None = None
+        self._extractor: ImageExtractor | None = None
 
-    def get(self, job: ExtractionJob) -> Extractor:
+    def get(self, job: ExtractionJob) -> ImageExtractor:
         if self._name != job.name:
             # The memory of the last one is free before the next is loaded.
             self._name = self._extractor = None
-            self._extractor = job.make_extractor(job.config)
+            self._extractor = job.make_extractor()
             self._name = job.name
         return self._extractor
 
@@ -122,7 +120,7 @@ def extract_shard(shard: ExtractionShard, advance: Advance) -> ShardSummary:
             extractor.bytes_per_pixel,
             job.batch_size,
             job.max_image_pixels,
-            job.config.max_image_size,
+            extractor.max_image_size,
         )
         writer = FeatureWriter(job.sink)
         with writer:
@@ -138,7 +136,7 @@ def forget_model(job: ExtractionJob) -> None:
 
 
 def _extract(
-    extractor: Extractor, group: Sequence[Loaded], writer: FeatureWriter
+    extractor: ImageExtractor, group: Sequence[Loaded], writer: FeatureWriter
 ) -> None:
     """Extracts a group of one size."""
     if isinstance(group[0][1], UnreadableImageError):
