@@ -54,6 +54,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_bool("overwrite", False, "Replace the files in --output_dir.")
 flags.mark_flags_as_required(["dataset_file_path", "output_dir"])
+retrieval_flags.define_local_feature_flags()
 retrieval_flags.define_reranking_flags()
 
 
@@ -73,6 +74,13 @@ def _check_flags() -> tuple[int, ...]:
         raise InputError(
             "--use_geometric_verification needs feature folders; results of "
             "tools/search.py are re-ranked there, by --rerank."
+        )
+    if (
+        retrieval_flags.local_feature_paths()
+        and not FLAGS.use_geometric_verification
+    ):
+        raise InputError(
+            "--query_local_features_dir needs --use_geometric_verification."
         )
     if FLAGS.drop_junk and not FLAGS.use_geometric_verification:
         raise InputError("--drop_junk needs --use_geometric_verification.")
@@ -114,11 +122,14 @@ def main() -> None:
         )
         details["search_results"] = FLAGS.search_results
     else:
-        reranking = None
+        reranking = local = None
         if FLAGS.use_geometric_verification:
             reranking = retrieval_flags.rerank_config()
             details["reranking"] = dataclasses.asdict(reranking)
             details["drop_junk"] = FLAGS.drop_junk
+            if paths := retrieval_flags.local_feature_paths():
+                details["local_features"] = paths
+                local = tuple(map(FeatureStore, paths))
         metrics = pipeline.evaluate_features(
             ground_truth,
             FeatureStore(FLAGS.query_features_dir),
@@ -126,6 +137,7 @@ def main() -> None:
             cutoffs,
             reranking,
             FLAGS.drop_junk,
+            local,
         )
     metrics_file.write_metrics_text(text, metrics, FLAGS.overwrite)
     metrics_file.write_metrics_json(json, metrics, details, FLAGS.overwrite)

@@ -23,6 +23,12 @@ flags.DEFINE_string(
     "The same of the index images, for --rerank; without it the folder or "
     "store that the index was built from.",
 )
+flags.DEFINE_string(
+    "query_local_features_dir",
+    None,
+    "The queries' local features for --rerank, if they are not in "
+    "--query_features_dir. Those of the index images: --index_features_dir.",
+)
 flags.DEFINE_list(
     "query_names",
     None,
@@ -91,6 +97,8 @@ def main() -> None:
         index_store = FeatureStore(
             FLAGS.index_features_dir or index.features_dir
         )
+        if FLAGS.query_local_features_dir:
+            store = FeatureStore(FLAGS.query_local_features_dir)
         results = rerank_features(results, store, index_store, config)
     results.save(FLAGS.output, FLAGS.overwrite)
     if len(results.query_names) <= FLAGS.print_queries:
