@@ -166,6 +166,20 @@ def _row(method: _Method, results: SearchResults, short_list: int) -> list[str]:
     ]
 
 
+def _text(rows: list[list[str]], short_list: int) -> str:
+    header = ["local features", "Easy", "Medium", "Hard", "seconds a query"]
+    header += ["features an image", "bytes an image", "chosen on validation"]
+    return (
+        "# Results\n\nWritten by `measure.py`; the command is in README.md. "
+        "mAP in percent on the\nheld-out landmarks, after re-ranking the first "
+        f"{short_list} images of DELG's global search.\nSeconds are those of "
+        "re-ranking on this machine. The settings to choose from:\n"
+        f"`{dataclasses.asdict(_grid())}`.\n\n"
+        + markdown_table(header, rows)
+        + "\n"
+    )
+
+
 def main() -> None:
     """Extracts, tunes, evaluates, and writes the table."""
     refuse_existing(FLAGS.output, FLAGS.overwrite)
@@ -177,20 +191,12 @@ def main() -> None:
     before = evaluate(results, truth, (1,))
     maps = [f"{before[name]['mAP']:.2f}" for name in PROTOCOLS]
     rows = [["none: global search", *maps, "0", "0", "0", "-"]]
-    rows += [_row(method, results, short_list) for method in methods]
-    header = ["local features", "Easy", "Medium", "Hard", "seconds a query"]
-    header += ["features an image", "bytes an image", "chosen on validation"]
-    settings = dataclasses.asdict(_grid())
-    text = (
-        "# Results\n\nWritten by `measure.py`; the command is in README.md. "
-        "mAP in percent on the\nheld-out landmarks, after re-ranking the first "
-        f"{short_list} images of DELG's global search.\nSeconds are those of "
-        "re-ranking on this machine. The settings to choose from:\n"
-        f"`{settings}`.\n\n" + markdown_table(header, rows)
-    )
-    with atomic_write(FLAGS.output, "w") as file:
-        file.write(text + "\n")
-    print(text)
+    for method in methods:
+        rows.append(_row(method, results, short_list))
+        # What is done stays, if a later one is cut off.
+        with atomic_write(FLAGS.output, "w") as file:
+            file.write(_text(rows, short_list))
+    print(_text(rows, short_list))
 
 
 if __name__ == "__main__":
