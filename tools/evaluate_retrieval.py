@@ -57,6 +57,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_bool("overwrite", False, "Replace the files in --output_dir.")
 flags.mark_flags_as_required(["dataset_file_path", "output_dir"])
+retrieval_flags.define_local_feature_flags()
 retrieval_flags.define_reranking_flags()
 ranking_flags.define_ranking_flags()
 aggregated_flags.define_aggregated_flags()
@@ -88,6 +89,13 @@ def _check_flags() -> tuple[int, ...]:
             "--use_geometric_verification needs feature folders; other results "
             "are re-ranked by --rerank of tools/search.py and "
             "tools/search_aggregated.py."
+        )
+    if (
+        retrieval_flags.local_feature_paths()
+        and not FLAGS.use_geometric_verification
+    ):
+        raise InputError(
+            "--query_local_features_dir needs --use_geometric_verification."
         )
     if FLAGS.drop_junk and not FLAGS.use_geometric_verification:
         raise InputError("--drop_junk needs --use_geometric_verification.")
@@ -134,13 +142,16 @@ def main() -> None:
         details["index_aggregation_dir"] = FLAGS.index_aggregation_dir
         details["ranked_by"] = results.ranked_by
     else:
-        reranking = None
+        reranking = local = None
         ranking = ranking_flags.ranking_config()
         details["ranking"] = dataclasses.asdict(ranking)
         if FLAGS.use_geometric_verification:
             reranking = retrieval_flags.rerank_config()
             details["reranking"] = dataclasses.asdict(reranking)
             details["drop_junk"] = FLAGS.drop_junk
+            if paths := retrieval_flags.local_feature_paths():
+                details["local_features"] = paths
+                local = tuple(map(FeatureStore, paths))
         metrics = pipeline.evaluate_features(
             ground_truth,
             FeatureStore(FLAGS.query_features_dir),
@@ -149,6 +160,7 @@ def main() -> None:
             reranking,
             FLAGS.drop_junk,
             ranking,
+            local,
         )
     metrics_file.write_metrics_text(text, metrics, FLAGS.overwrite)
     metrics_file.write_metrics_json(json, metrics, details, FLAGS.overwrite)

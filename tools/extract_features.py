@@ -10,10 +10,9 @@ import functools
 from absl import flags
 
 from delg_tf.common import cli
-from delg_tf.data import image_limits
+from delg_tf.extraction import flags as extraction_flags
 from delg_tf.extraction.levels.base import PRECISIONS, RUNTIMES
 from delg_tf.features.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
-from delg_tf.parallel import flags as parallel_flags
 
 FLAGS = flags.FLAGS
 
@@ -25,43 +24,14 @@ flags.DEFINE_string(
     None,
     "SavedModel to use in place of the configuration's `model_path`.",
 )
-flags.DEFINE_string(
-    "images_dir", None, "Folder of images, searched with its subfolders."
-)
-flags.DEFINE_string(
-    "list_images_path",
-    None,
-    "Text file with an image path a line, relative to --images_dir if given.",
-)
-flags.DEFINE_string(
-    "dataset_file_path",
-    None,
-    "Ground truth of a data set (.mat or .pkl in the Revisited format).",
-)
-flags.DEFINE_enum(
-    "image_set",
-    "query",
-    ["query", "index"],
-    "With --dataset_file_path: which of its images.",
-)
-flags.DEFINE_bool(
-    "crop_queries",
-    True,
-    "Crop query images to their box, as the protocol demands.",
-)
-flags.DEFINE_string("output_features_dir", None, "Folder of feature files.")
+extraction_flags.define_image_flags()
+extraction_flags.define_output_flags()
 flags.DEFINE_enum(
     "local_features_extension",
     ".delg_local",
     [".delg_local", ".delf"],
     "Of the files of local features; the content is the same. The other tools "
     "look for .delg_local, the official DELF examples for .delf.",
-)
-flags.DEFINE_string(
-    "feature_store",
-    None,
-    "In place of --output_features_dir: one file for all images, to which "
-    "further images can be added (any name; Arrow calls such files .arrows).",
 )
 flags.DEFINE_enum(
     "local_format",
@@ -97,30 +67,7 @@ flags.DEFINE_integer(
     "Images of one size that go through the network together.",
     lower_bound=1,
 )
-flags.DEFINE_integer(
-    "memory_limit_mib",
-    None,
-    "MiB that a process may take in all. Fewer images are then decoded, kept "
-    "waiting and put through the network at a time; those that do not fit "
-    "even alone are left out and reported.",
-    lower_bound=1,
-)
-flags.DEFINE_integer(
-    "num_workers",
-    1,
-    "Processes on this machine (--runner=local): one for each GPU. A CPU is "
-    "kept busy by one; several share its cores.",
-    lower_bound=1,
-)
-flags.DEFINE_integer(
-    "images_per_shard",
-    None,
-    "Images that a worker gets at a time; by default up to 2,000, fewer if "
-    "there are more workers.",
-    lower_bound=1,
-)
-parallel_flags.define_flags()
-image_limits.define_flag()
+extraction_flags.define_worker_flags()
 flags.mark_flags_as_required(["delf_config_path"])
 
 
@@ -128,8 +75,7 @@ def _check_output() -> None:
     """Raises InputError for flags of the output that contradict each other."""
     from delg_tf.common.errors import InputError
 
-    if bool(FLAGS.output_features_dir) == bool(FLAGS.feature_store):
-        raise InputError("Pass --output_features_dir or --feature_store.")
+    extraction_flags.check_output()
     official = not (FLAGS.feature_store or FLAGS.local_format)
     if official and FLAGS.global_format != "float32":
         raise InputError(
@@ -145,45 +91,17 @@ def _check_output() -> None:
 
 def main() -> None:
     """Extracts by the flags."""
-    from delg_tf.common.errors import InputError
-    from delg_tf.extraction import image_list
     from delg_tf.extraction.config import load_config
 
     _check_output()
     config = load_config(FLAGS.delf_config_path, FLAGS.model_path)
-    if FLAGS.dataset_file_path:
-        if not FLAGS.images_dir:
-            raise InputError("--dataset_file_path needs --images_dir.")
-        items = image_list.images_of_dataset(
-            FLAGS.dataset_file_path,
-            FLAGS.images_dir,
-            FLAGS.image_set,
-            FLAGS.crop_queries,
-        )
-    elif FLAGS.list_images_path:
-        items = image_list.images_in_list(
-            FLAGS.list_images_path, FLAGS.images_dir
-        )
-    elif FLAGS.images_dir:
-        items = image_list.images_in_folder(FLAGS.images_dir)
-    else:
-        raise InputError(
-            "Name the images: --images_dir, --list_images_path or "
-            "--dataset_file_path."
-        )
+    items = extraction_flags.listed_images()
     # TensorFlow loads only for inputs that are in order.
     from delg_tf.extraction.extractor import Extractor
     from delg_tf.extraction.outputs import extraction_sink
     from delg_tf.extraction.run import extract_images
-    from delg_tf.parallel.choice import local_runner, make_runner
 
-    runner = make_runner(
-        FLAGS.runner,
-        FLAGS.runner_options,
-        FLAGS.output_features_dir or ".",
-        local_runner(FLAGS.num_workers),
-    )
-    limit = FLAGS.memory_limit_mib
+    options = extraction_flags.run_options()
     with extraction_sink(
         config,
         FLAGS.output_features_dir,
@@ -200,17 +118,9 @@ def main() -> None:
                 Extractor, runtime=FLAGS.runtime, precision=FLAGS.precision
             ),
             batch_size=FLAGS.batch_size,
-            max_image_pixels=FLAGS.max_image_pixels,
-            memory_limit=None if limit is None else limit << 20,
-            runner=runner,
-            images_per_shard=FLAGS.images_per_shard,
+            **options,
         )
-    print(
-        f"{summary.extracted} images extracted "
-        f"({summary.images_per_second:.1f} a second), {summary.empty} of them "
-        f"too small to have features; {summary.reused} were there, "
-        f"{len(summary.skipped)} skipped."
-    )
+    print(summary.describe())
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ flags.DEFINE_string("image_2_path", None, "Second image.")
 flags.DEFINE_string(
     "features_1_path",
     None,
-    "Local features of the first image (.delg_local, .delf or .delg_packed, or "
-    "with --features_1_name a folder or a store); without it they are "
-    "extracted, by --delf_config_path.",
+    "Local features of the first image (.delg_local, .delf, .delg_packed or "
+    ".npz, or with --features_1_name a folder, a store or an HDF5 file); "
+    "without it they are extracted, by --delf_config_path.",
 )
 flags.DEFINE_string("features_2_path", None, "The same of the second image.")
 flags.DEFINE_string(

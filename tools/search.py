@@ -24,6 +24,12 @@ flags.DEFINE_string(
     "The same of the index images, for --rerank; without it the index, or if "
     "that keeps no local features the folder or store that it was built from.",
 )
+flags.DEFINE_string(
+    "query_local_features_dir",
+    None,
+    "The queries' local features for --rerank, if they are not in "
+    "--query_features_dir. Those of the index images: --index_features_dir.",
+)
 flags.DEFINE_list(
     "query_names",
     None,
@@ -109,8 +115,11 @@ def main() -> None:
         index_store = FeatureStore(
             FLAGS.index_features_dir or local_features_of(index)
         )
+        local_store = store
+        if FLAGS.query_local_features_dir:
+            local_store = FeatureStore(FLAGS.query_local_features_dir)
         counter = InlierCounter(
-            store, index_store, config.matching, config.num_threads
+            local_store, index_store, config.matching, config.num_threads
         )
     results = rank_features(
         index,

@@ -1,8 +1,17 @@
 """From feature files and ground truth to metrics."""
 
+import os
+from collections.abc import Sequence
+
 import numpy as np
 
-from delg_tf.data.revisited import PROTOCOLS, RevisitedGroundTruth
+from delg_tf.common.files import PathLike
+from delg_tf.data.revisited import (
+    PROTOCOLS,
+    RevisitedGroundTruth,
+    load_ground_truth,
+)
+from delg_tf.evaluation import tuning
 from delg_tf.evaluation.revisited import (
     AFTER_RERANKING,
     ProtocolMetrics,
@@ -16,7 +25,7 @@ from delg_tf.retrieval.ranking.config import RankingConfig
 from delg_tf.retrieval.ranking.pipeline import rank_features
 from delg_tf.retrieval.rerank import RerankConfig, rerank
 from delg_tf.retrieval.results import SearchResults
-from delg_tf.retrieval.search import index_features
+from delg_tf.retrieval.search import index_features, search_features
 
 
 def evaluate_features(
@@ -27,6 +36,7 @@ def evaluate_features(
     reranking: RerankConfig | None = None,
     drop_junk: bool = False,
     ranking: RankingConfig | None = None,
+    local_stores: tuple[FeatureStore, FeatureStore] | None = None,
 ) -> dict[str, ProtocolMetrics]:
     """Searches, re-ranks if asked to, and evaluates.
 
@@ -42,6 +52,8 @@ def evaluate_features(
             ranking.
         ranking: methods around the global search, which all come before
             re-ranking; None for plain search.
+        local_stores: local features of queries and index images, if they are
+            not in the other two.
 
     Returns:
         Metrics by protocol, in percent; see `evaluate_before_and_after`.
@@ -53,7 +65,9 @@ def evaluate_features(
     counter = None
     if reranking is not None:
         counter = InlierCounter(
-            query_store, index_store, reranking.matching, reranking.num_threads
+            *(local_stores or (query_store, index_store)),
+            reranking.matching,
+            reranking.num_threads,
         )
     results = rank_features(
         index,
@@ -81,6 +95,58 @@ def evaluate_features(
         after = evaluate(reranked, ground_truth, cutoffs, [protocol])
         metrics[protocol + AFTER_RERANKING] = after[protocol]
     return metrics
+
+
+def tune_features(
+    dataset_file_path: PathLike,
+    global_paths: tuple[PathLike, PathLike],
+    local_paths: tuple[PathLike, PathLike] | None,
+    grid: tuning.TuningGrid,
+    reranking: RerankConfig,
+    protocols: Sequence[str] = ("medium", "hard"),
+    search: str = "stages",
+    record: PathLike | None = None,
+) -> list[tuning.Trial]:
+    """Searches once, and tries settings of matching on its short lists.
+
+    Args:
+        dataset_file_path: ground truth of the validation landmarks.
+        global_paths: features of queries and of index images.
+        local_paths: their local features; None: in the same places.
+        grid: the settings to choose from.
+        reranking: all other settings.
+        protocols: see `tuning.tune`.
+        search: likewise.
+        record: likewise.
+
+    Returns:
+        Trials, the best first.
+
+    Raises:
+        InputError: features or ground truth are missing or damaged, or the
+            record is of others.
+    """
+    ground_truth = load_ground_truth(dataset_file_path)
+    local_paths = local_paths or global_paths
+    query_store, index_store = map(FeatureStore, global_paths)
+    index = index_features(index_store, ground_truth.index_names)
+    results = search_features(index, query_store, ground_truth.query_names)
+    scorer = tuning.ReRankingScorer(
+        ground_truth,
+        results,
+        tuple(map(FeatureStore, local_paths)),
+        reranking.num_to_rerank,
+        reranking.num_threads,
+    )
+    inputs = {
+        "dataset": os.path.abspath(dataset_file_path),
+        "global": [os.path.abspath(path) for path in global_paths],
+        "local": [os.path.abspath(path) for path in local_paths],
+        "num_to_rerank": reranking.num_to_rerank,
+    }
+    return tuning.tune(
+        scorer, grid, reranking.matching, protocols, search, record, inputs
+    )
 
 
 def _junk(

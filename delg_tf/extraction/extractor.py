@@ -1,6 +1,5 @@
 """One image in, its global descriptor and local features out."""
 
-import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -12,6 +11,12 @@ from delg_tf.data.decoder import UnreadableImageError
 from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.export.metadata import ExportMetadata, load_metadata
 from delg_tf.export.selection import select_features
+from delg_tf.extraction.image_extractor import (
+    ImageExtractor,
+    ImageFeatures,
+    PreparedImage,
+    too_small,
+)
 from delg_tf.extraction.images import (
     LoadedImage,
     resize_image,
@@ -28,48 +33,10 @@ from delg_tf.extraction.runtimes.load import load_model
 from delg_tf.features.local_features import LocalFeatures
 from delg_tf.protos import delf_config_pb2
 
-# Smaller images give nothing, as in the official code.
-_MIN_SIDE = 10
 _Thresholds = delf_config_pb2.DelfLocalFeatureConfig
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ImageFeatures:
-    """Features of one image.
-
-    Attributes:
-        global_descriptor: float32 `[D]`, unit length; `[0]` for an image that
-            is too small; None if not asked for.
-        local: unit descriptors by falling attention; None if not asked for.
-    """
-
-    global_descriptor: np.ndarray | None
-    local: LocalFeatures | None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the image was too small to have any."""
-        if self.global_descriptor is not None:
-            return self.global_descriptor.size == 0
-        return self.local.depth == 0
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PreparedImage:
-    """An image as the network gets it.
-
-    Attributes:
-        pixels: uint8 `[height, width, 3]`, resized.
-        factors: (new height / height, new width / width) of that.
-        offset: (y, x) of its first pixel in the whole image, before that.
-    """
-
-    pixels: np.ndarray
-    factors: tuple[float, float]
-    offset: tuple[int, int]
-
-
-class Extractor:
+class Extractor(ImageExtractor):
     """A loaded model with an extraction configuration.
 
     Args:
@@ -116,6 +83,11 @@ class Extractor:
         """Memory for a pixel of the pyramid's largest level, about."""
         return self._model.bytes_per_pixel
 
+    @property
+    def max_image_size(self) -> int:
+        """Longest side of a prepared image, by the configuration."""
+        return self._config.max_image_size
+
     def largest_level(self, size: tuple[int, int]) -> int:
         """Pixels of the pyramid's largest level.
 
@@ -124,23 +96,6 @@ class Extractor:
         """
         scale = float(max(self._inputs()["input_scales"]))
         return round(size[0] * size[1] * scale**2)
-
-    def extract(self, image: LoadedImage) -> ImageFeatures:
-        """Extracts the features of one image.
-
-        Args:
-            image: of any size; resized by the configuration's limits. One
-                with a side of less than 10 pixels then has no features.
-
-        Returns:
-            The features. Locations are in pixels of the whole original image
-            (of the resized one with `use_resized_coordinates`).
-
-        Raises:
-            UnreadableImageError: a level of the pyramid has more than
-                `MAX_PIXELS`, or the device's memory is not enough.
-        """
-        return self.extract_batch([self.prepare(image)])[0]
 
     def prepare(self, image: LoadedImage) -> PreparedImage:
         """Resizes an image by the configuration's limits.
@@ -155,7 +110,7 @@ class Extractor:
             image.pixels.shape[:2], self._config, image.resize_factor
         )
         scale = max(self._config.image_scales)
-        if size[0] * size[1] * scale**2 > MAX_PIXELS and not _too_small(size):
+        if size[0] * size[1] * scale**2 > MAX_PIXELS and not too_small(size):
             raise _too_large(size, scale)
         pixels, factors = resize_image(
             image.pixels, self._config, image.resize_factor
@@ -171,13 +126,15 @@ class Extractor:
             images: as `prepare` gives them.
 
         Returns:
-            Those of each; they do not depend on the others.
+            Those of each; they do not depend on the others. Locations are in
+            pixels of the whole original image (of the resized one with
+            `use_resized_coordinates`).
 
         Raises:
             UnreadableImageError: the device's memory is not enough.
         """
         size = images[0].pixels.shape[:2]
-        if _too_small(size):
+        if too_small(size):
             return [self._nothing() for _ in images]
         try:
             outputs = self._model.run_batch(
@@ -313,10 +270,6 @@ class Extractor:
         if local.use_model_score_threshold == _Thresholds.MEDIAN:
             return self.metadata.attention_median
         return self.metadata.attention_percentile_75
-
-
-def _too_small(size: tuple[int, int]) -> bool:
-    return min(size) < _MIN_SIDE
 
 
 def _too_large(size: tuple[int, int], scale: float) -> UnreadableImageError:

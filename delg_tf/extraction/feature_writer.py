@@ -7,7 +7,7 @@ import errno
 from absl import logging
 
 from delg_tf.data.decoder import UnreadableImageError
-from delg_tf.extraction.extractor import ImageFeatures
+from delg_tf.extraction.image_extractor import ImageFeatures
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.features.storage.base import FeatureSink
 

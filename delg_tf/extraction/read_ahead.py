@@ -5,7 +5,7 @@ import concurrent.futures
 from collections.abc import Iterator, Sequence
 
 from delg_tf.extraction.batching import batches
-from delg_tf.extraction.extractor import Extractor, PreparedImage
+from delg_tf.extraction.image_extractor import ImageExtractor, PreparedImage
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import UnreadableImageError, load_image
 from delg_tf.extraction.memory import MemoryPlan
@@ -14,7 +14,7 @@ Loaded = tuple[ImageItem, PreparedImage | UnreadableImageError]
 
 
 def loaded_batches(
-    items: Sequence[ImageItem], extractor: Extractor, plan: MemoryPlan
+    items: Sequence[ImageItem], extractor: ImageExtractor, plan: MemoryPlan
 ) -> Iterator[list[Loaded]]:
     """Yields the images in groups of one size.
 
@@ -36,7 +36,7 @@ def loaded_batches(
 
 
 def _load_ahead(
-    items: Sequence[ImageItem], extractor: Extractor, plan: MemoryPlan
+    items: Sequence[ImageItem], extractor: ImageExtractor, plan: MemoryPlan
 ) -> Iterator[Loaded]:
     """Loads images in order, a few ahead of the one that is yielded."""
 

@@ -1,22 +1,26 @@
 """Extraction of many images into feature files."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
 from delg_tf.common.progress import Progress
 from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.extraction.config import with_absolute_paths
-from delg_tf.extraction.extractor import Extractor
+from delg_tf.extraction.image_extractor import (
+    ImageExtractor,
+    MakeImageExtractor,
+)
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.outputs import extraction_sink
 from delg_tf.extraction.shard import (
     ExtractionJob,
     ExtractionShard,
-    MakeExtractor,
     ShardSummary,
     extract_shard,
     forget_model,
@@ -28,6 +32,7 @@ from delg_tf.parallel.base import ShardRunner
 from delg_tf.parallel.threads import ThreadRunner
 from delg_tf.protos import delf_config_pb2
 
+MakeExtractor = Callable[[delf_config_pb2.DelfConfig], ImageExtractor]
 # Enough that reading ahead anew for each shard costs nothing.
 _LARGEST_SHARD = 2000
 # Of each worker, so that all end at about the same time.
@@ -52,20 +57,69 @@ class ExtractionSummary:
     skipped: list[tuple[str, str]]
     images_per_second: float
 
+    def describe(self) -> str:
+        """Returns it as a sentence."""
+        return (
+            f"{self.extracted} images extracted "
+            f"({self.images_per_second:.1f} a second), {self.empty} of them "
+            f"too small to have features; {self.reused} were there, "
+            f"{len(self.skipped)} skipped."
+        )
+
 
 def extract_images(
     config: delf_config_pb2.DelfConfig,
     items: Sequence[ImageItem],
     output: PathLike | FeatureSink,
-    make_extractor: MakeExtractor = Extractor,
+    make_extractor: MakeExtractor | None = None,
     local_suffix: str = LOCAL_SUFFIX,
+    **options: Any,
+) -> ExtractionSummary:
+    """Extracts images by a DELG network into feature files or a store.
+
+    Args:
+        config: what to extract.
+        items: the images.
+        output: folder of official feature files, created if missing; or any
+            sink, which stays open.
+        make_extractor: loads the model of a configuration; None: `Extractor`.
+        local_suffix: extension of official files of local features.
+        **options: of `run_extraction`.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InputError: the model is missing or unfit; see `run_extraction`.
+        ChildProcessError: a worker was lost; start again.
+    """
+    sink = output
+    if not isinstance(sink, FeatureSink):
+        sink = extraction_sink(config, output, local_suffix=local_suffix)
+    make = functools.partial(
+        make_extractor or _load_extractor, with_absolute_paths(config)
+    )
+    return run_extraction(make, items, sink, **options)
+
+
+def _load_extractor(config: delf_config_pb2.DelfConfig) -> ImageExtractor:
+    # Loads TensorFlow, which other extractors do without.
+    from delg_tf.extraction.extractor import Extractor
+
+    return Extractor(config)
+
+
+def run_extraction(
+    make_extractor: MakeImageExtractor,
+    items: Sequence[ImageItem],
+    sink: FeatureSink,
     batch_size: int = 1,
     max_image_pixels: int = MAX_PIXELS,
     memory_limit: int | None = None,
     runner: ShardRunner | None = None,
     images_per_shard: int | None = None,
 ) -> ExtractionSummary:
-    """Extracts images into feature files or a store.
+    """Extracts images by any extractor.
 
     Images whose features are there are passed over, so a run that was cut off
     goes on. Images that cannot be used are left out and listed, with the
@@ -73,13 +127,11 @@ def extract_images(
     small to have features get files that say so.
 
     Args:
-        config: what to extract.
+        make_extractor: makes the extractor; called only if there is work, once
+            in each process. Processes and machines need one that can be
+            pickled.
         items: the images.
-        output: folder of official feature files, created if missing; or any
-            sink, which stays open.
-        make_extractor: loads the model; called only if there is work, once in
-            each process. Processes and machines need one that can be pickled.
-        local_suffix: extension of official files of local features.
+        sink: where features are written; stays open.
         batch_size: images of one size that go through the network together,
             at most.
         max_image_pixels: larger images are left out.
@@ -94,23 +146,14 @@ def extract_images(
         What was done.
 
     Raises:
-        InputError: the model is missing or unfit, no image can be used, the
-            memory is too little, or the sink can be written by one process
-            alone.
+        InputError: no image can be used, the memory is too little, or the
+            sink can be written by one process alone.
         ChildProcessError: a worker was lost; start again.
     """
     runner = runner or ThreadRunner()
-    sink = output
-    if not isinstance(sink, FeatureSink):
-        sink = extraction_sink(config, output, local_suffix=local_suffix)
     _check_sink(sink, runner)
     job = ExtractionJob(
-        with_absolute_paths(config),
-        sink,
-        make_extractor,
-        batch_size,
-        max_image_pixels,
-        memory_limit,
+        make_extractor, sink, batch_size, max_image_pixels, memory_limit
     )
     todo = job.missing(items)
     results, rate = [], 0.0

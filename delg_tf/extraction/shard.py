@@ -3,20 +3,20 @@
 import dataclasses
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from delg_tf.data.image_limits import MAX_PIXELS
-from delg_tf.extraction.extractor import Extractor
 from delg_tf.extraction.feature_writer import FeatureWriter
+from delg_tf.extraction.image_extractor import (
+    ImageExtractor,
+    MakeImageExtractor,
+)
 from delg_tf.extraction.image_list import ImageItem
 from delg_tf.extraction.images import UnreadableImageError
 from delg_tf.extraction.memory import MemoryPlan, plan_memory
 from delg_tf.extraction.read_ahead import Loaded, loaded_batches
 from delg_tf.features.storage.base import FeatureSink
 from delg_tf.parallel.base import Advance
-from delg_tf.protos import delf_config_pb2
-
-MakeExtractor = Callable[[delf_config_pb2.DelfConfig], Extractor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +24,8 @@ class ExtractionJob:
     """What is done with every image of a run.
 
     Attributes:
-        config: what to extract.
-        sink: where features are written.
         make_extractor: loads the model.
+        sink: where features are written.
         batch_size: images of one size that go through the network together,
             at most.
         max_image_pixels: larger images are left out.
@@ -34,9 +33,8 @@ class ExtractionJob:
         name: of this run; a process keeps the model for it.
     """
 
-    config: delf_config_pb2.DelfConfig
+    make_extractor: MakeImageExtractor
     sink: FeatureSink
-    make_extractor: MakeExtractor = Extractor
     batch_size: int = 1
     max_image_pixels: int = MAX_PIXELS
     memory_limit: int | None = None
@@ -84,13 +82,13 @@ class _KeptModel:
         # One shard uses all that a process has.
         self.lock = threading.Lock()
         self._name: str | None = None
-        self._held: tuple[Extractor, MemoryPlan] | None = None
+        self._held: tuple[ImageExtractor, MemoryPlan] | None = None
 
-    def get(self, job: ExtractionJob) -> tuple[Extractor, MemoryPlan]:
+    def get(self, job: ExtractionJob) -> tuple[ImageExtractor, MemoryPlan]:
         if self._name != job.name:
             # The memory of the last one is free before the next is loaded.
             self._name = self._held = None
-            extractor = job.make_extractor(job.config)
+            extractor = job.make_extractor()
             self._held = extractor, _plan(job, extractor)
             self._name = job.name
         return self._held
@@ -135,18 +133,18 @@ def forget_model(job: ExtractionJob) -> None:
     _kept.drop(job)
 
 
-def _plan(job: ExtractionJob, extractor: Extractor) -> MemoryPlan:
+def _plan(job: ExtractionJob, extractor: ImageExtractor) -> MemoryPlan:
     return plan_memory(
         job.memory_limit,
         extractor.bytes_per_pixel,
         job.batch_size,
         job.max_image_pixels,
-        job.config.max_image_size,
+        extractor.max_image_size,
     )
 
 
 def _extract(
-    extractor: Extractor, group: Sequence[Loaded], writer: FeatureWriter
+    extractor: ImageExtractor, group: Sequence[Loaded], writer: FeatureWriter
 ) -> None:
     """Extracts a group of one size."""
     if isinstance(group[0][1], UnreadableImageError):

@@ -28,6 +28,34 @@ def define_reranking_flags() -> None:
     )
 
 
+def define_local_feature_flags() -> None:
+    """Defines the flags that `local_feature_paths` reads."""
+    flags.DEFINE_string(
+        "query_local_features_dir",
+        None,
+        "Where the queries' local features are, if not with their global "
+        "descriptors: a folder, a store, or features from elsewhere.",
+    )
+    flags.DEFINE_string(
+        "index_local_features_dir", None, "The same of the index images."
+    )
+
+
+def local_feature_paths() -> tuple[str, str] | None:
+    """Returns the two flags; None if the global features' places hold both.
+
+    Raises:
+        InputError: only one is given.
+    """
+    paths = (FLAGS.query_local_features_dir, FLAGS.index_local_features_dir)
+    if any(paths) and not all(paths):
+        raise InputError(
+            "Pass both --query_local_features_dir and "
+            "--index_local_features_dir."
+        )
+    return paths if all(paths) else None
+
+
 def num_threads() -> int | None:
     """Returns the number of threads that the flag says; None: all processors.
 

@@ -10,6 +10,7 @@ from delg_tf.common.files import PathLike, readable
 from delg_tf.common.progress import Progress
 from delg_tf.features.compact.encoded import EncodedFeatures
 from delg_tf.features.compact.store_info import StoreInfo
+from delg_tf.features.foreign.options import ForeignOptions
 from delg_tf.features.storage.base import FeatureSink, FeatureSource
 from delg_tf.features.storage.choice import open_sink, open_source
 from delg_tf.features.storage.skipped import write_skipped
@@ -36,6 +37,7 @@ def convert_features(
     output_kind: str,
     local_format: str | None = None,
     global_format: str | None = None,
+    foreign: ForeignOptions | None = None,
 ) -> ConversionSummary:
     """Copies all images of one place to another.
 
@@ -44,11 +46,12 @@ def convert_features(
     `skipped_images.csv` beside or in the output.
 
     Args:
-        source_path: folder of feature files, or store.
+        source_path: a place that `open_source` opens.
         output_path: folder, or file of a store.
         output_kind: one of `OUTPUT_KINDS`.
         local_format: of packed files and stores; None: the source's.
         global_format: likewise.
+        foreign: of a source of another program: how it is to be understood.
 
     Returns:
         What was done.
@@ -57,7 +60,7 @@ def convert_features(
         InputError: the source has no features, or none that can be read, the
             output is of another format, or features do not fit it.
     """
-    source = open_source(source_path)
+    source = open_source(source_path, foreign)
     names = source.names()
     if not names:
         raise InputError(f"{source_path} has no features.")

@@ -31,6 +31,7 @@ _OFFICIAL = {
     "global": (GLOBAL_SUFFIX,),
     "local": (LOCAL_SUFFIX, DELF_SUFFIX),
 }
+OUR_SUFFIXES = {GLOBAL_SUFFIX, LOCAL_SUFFIX, DELF_SUFFIX, PACKED_SUFFIX}
 
 
 class FolderSource(FeatureSource):

@@ -1,0 +1,1 @@
+"""Local features without a network, for comparison."""
