@@ -9,6 +9,7 @@ from delg_tf.evaluation.pipeline import evaluate_features
 from delg_tf.features import feature_io
 from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
+from delg_tf.retrieval import inlier_counter, pair_block
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.inlier_counter import InlierCounter
 from delg_tf.retrieval.rerank import (
@@ -257,11 +258,11 @@ def test_damaged_local_features_count_nothing(stores):
 def test_pairs_are_verified_once(stores, monkeypatch):
     calls = []
 
-    def once(self, pair):
-        calls.append(pair)
-        return 7
+    def once(query_store, index_store, config, block):
+        calls.extend((block.query, name) for name in block.candidates)
+        return pair_block.BlockCounts([7] * len(block.candidates), [])
 
-    monkeypatch.setattr(InlierCounter, "_verify", once)
+    monkeypatch.setattr(inlier_counter, "count_block", once)
     counter = InlierCounter(*stores, MatchingConfig())
     pairs = [("q0", "i0"), ("q0", "i1"), ("q0", "i0")]
     assert counter.count(pairs).tolist() == [7, 7, 7]

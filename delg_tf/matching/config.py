@@ -5,8 +5,11 @@ import math
 
 from delg_tf.common.errors import InputError
 
-BACKENDS = ("opencv", "skimage")
-MODELS = ("affine", "similarity")
+BACKENDS = ("numpy", "opencv", "usac", "skimage")
+MODELS = ("affine", "similarity", "homography")
+
+# OpenCV's USAC estimates no similarity.
+UNSUPPORTED = (("usac", "similarity"),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,12 +91,24 @@ class MatchingConfig:
                     f"{name} must be one of {', '.join(choices)}, but is "
                     f"{getattr(self, name)!r}."
                 )
+        if (self.backend, self.model) in UNSUPPORTED:
+            raise InputError(
+                f"model must be another than {self.model} with the backend "
+                f"{self.backend}, which has no such model: take another "
+                "backend, for example numpy."
+            )
 
     @classmethod
     def official(cls) -> "MatchingConfig":
         """Returns the settings under which official DELG re-ranks."""
         return cls(
             backend="skimage", max_scale_change=None, allow_reflection=True
+        )
+
+    def for_binary(self) -> "MatchingConfig":
+        """Returns the settings for numbers of which some are binary."""
+        return dataclasses.replace(
+            self, descriptor_distance=self.binary_distance
         )
 
     def _check_real(self, name: str, low: float, high: float) -> None:
