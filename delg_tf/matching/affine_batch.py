@@ -53,14 +53,18 @@ class AffineBatch:
             models: [N, 2, 3].
         """
         terms = self._terms.astype(np.float32)
-        limit = np.float32(self._limit)
+        ones = np.ones(terms.shape[1], np.float32)
         factors = _polynomials(models).astype(np.float32)
         costs = np.empty(len(models), np.float32)
         step = max(1, _AT_A_TIME // terms.shape[1])
+        # With an array NumPy takes minima several times faster than with a
+        # number.
+        limits = np.full((step, terms.shape[1]), self._limit, np.float32)
         for start in range(0, len(models), step):
             squares = factors[start : start + step] @ terms
-            np.minimum(squares, limit, out=squares)
-            squares.sum(axis=1, out=costs[start : start + step])
+            np.minimum(squares, limits[: len(squares)], out=squares)
+            # A product with ones adds faster than a sum.
+            np.matmul(squares, ones, out=costs[start : start + step])
         return costs
 
     def costs_and_inliers(

@@ -1,6 +1,6 @@
 """From affine motions to homographies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -13,7 +13,7 @@ _LEAST_MATCHES = 4
 
 
 def refine(
-    models: Sequence[np.ndarray],
+    models: Iterable[np.ndarray],
     source: np.ndarray,
     target: np.ndarray,
     config: MatchingConfig,

@@ -1,13 +1,17 @@
 """Geometric verification in NumPy: all samples at once."""
 
+import itertools
+
 import numpy as np
 
 from delg_tf.matching import homography, samples, transform
 from delg_tf.matching.affine_batch import AffineBatch
 from delg_tf.matching.verifier import Verifier
 
-# So many of the best samples are optimised locally, in so many rounds.
+# So many of the best samples are optimised locally; after one round so many
+# of them go on, for so many rounds in all.
 _OPTIMISED = 32
+_CONTINUED = 12
 _ROUNDS = 6
 # Samples of two matches for one of three.
 _PAIRS_A_TRIPLE = 4
@@ -44,13 +48,10 @@ class NumpyVerifier(Verifier):
         if len(models) == 0:
             return None
         best = np.argsort(batch.costs(models), kind="stable")[:_OPTIMISED]
-        models = [
-            batch.in_pixels(model)
-            for model in self._optimise(batch, models[best])
-        ]
+        models = map(batch.in_pixels, self._optimise(batch, models[best]))
         if self._config.model == "homography":
             models = homography.refine(
-                models[:_HOMOGRAPHIES],
+                itertools.islice(models, _HOMOGRAPHIES),
                 source[order],
                 target[order],
                 self._config,
@@ -95,9 +96,11 @@ class NumpyVerifier(Verifier):
         kind = "similarity" if self._config.model == "similarity" else "affine"
         best, lowest = models.copy(), np.full(len(models), np.inf)
         rows = np.arange(len(models))
-        for _ in range(_ROUNDS):
+        for number in range(_ROUNDS):
             costs, inliers = batch.costs_and_inliers(models)
             better = costs < lowest[rows]
+            if number == 1:
+                better &= costs <= np.sort(costs)[:_CONTINUED][-1]
             rows, models = rows[better], models[better]
             best[rows], lowest[rows] = models, costs[better]
             models = batch.fit(inliers[better], kind)

@@ -33,21 +33,28 @@ def similarities(
     """Returns the rotations with scale and shift through two matches each.
 
     Args:
-        source: [M, 2] float64.
-        target: [M, 2] float64.
+        source: [M, 2] float64, contiguous.
+        target: [M, 2] float64, contiguous.
         rows: [N, 2], two matches a sample.
 
     Returns:
         [N, 2, 3]; numbers are not finite where both points are one.
     """
-    before = np.subtract(*source[rows.T])
-    after = np.subtract(*target[rows.T])
+    # As y + i x, a rotation with scale is one complex factor.
+    first, second = rows.T
+    before = source.view(np.complex128)[:, 0]
+    after = target.view(np.complex128)[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.einsum("nd,nd->n", before, before)
-        cosine = np.einsum("nd,nd->n", before, after) / size
-        sine = (before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]) / size
-        linear = np.stack([cosine, -sine, sine, cosine], axis=1)
-        return _with_shift(linear.reshape(-1, 2, 2), source, target, rows)
+        factor = (after[second] - after[first]) / (
+            before[second] - before[first]
+        )
+        shift = after[first] - factor * before[first]
+    models = np.empty((len(rows), 2, 3))
+    models[:, 0, 0] = models[:, 1, 1] = factor.real
+    models[:, 1, 0] = factor.imag
+    models[:, 0, 1] = -factor.imag
+    models[:, 0, 2], models[:, 1, 2] = shift.real, shift.imag
+    return models
 
 
 def affinities(
@@ -77,13 +84,6 @@ def affinities(
             :, None
         ]
         linear = np.stack([down, right], axis=2)
-        return _with_shift(linear, source, target, rows)
-
-
-def _with_shift(
-    linear: np.ndarray, source: np.ndarray, target: np.ndarray, rows: np.ndarray
-) -> np.ndarray:
-    """Appends to [N, 2, 2] the shift that takes the first match along."""
-    first = rows[:, 0]
-    moved = np.einsum("nij,nj->ni", linear, source[first])
-    return np.concatenate([linear, (target[first] - moved)[:, :, None]], axis=2)
+        moved = np.einsum("nij,nj->ni", linear, source[first])
+    shift = (target[first] - moved)[:, :, None]
+    return np.concatenate([linear, shift], axis=2)
