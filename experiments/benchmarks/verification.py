@@ -41,7 +41,7 @@ from delg_tf.retrieval.inlier_counter import InlierCounter
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rounds", 5, "Queries, each timed every way.")
 flags.DEFINE_integer("candidates", 100, "Candidates of a query.")
-flags.DEFINE_integer("official_pairs", 10, "Pairs a round, the official way.")
+flags.DEFINE_integer("official_pairs", 20, "Pairs a round, the official way.")
 flags.DEFINE_string("curve", None, "Chart to write (.svg, .png).")
 flags.DEFINE_bool("quick", False, "A round of few pairs, to see that it runs.")
 flags.DEFINE_bool("json", False, "Print the figures as JSON in the last line.")
