@@ -8,7 +8,9 @@ from delg_tf.data.revisited import RevisitedGroundTruth, RevisitedQuery
 from delg_tf.evaluation.pipeline import evaluate_features
 from delg_tf.features import feature_io
 from delg_tf.features.local_features import LocalFeatures
+from delg_tf.features.storage.convert import convert_features
 from delg_tf.matching.config import MatchingConfig
+from delg_tf.retrieval import inlier_counter, pair_block
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.inlier_counter import InlierCounter
 from delg_tf.retrieval.rerank import (
@@ -225,14 +227,35 @@ def test_planted_views_come_first(stores, backend):
     assert actual.inliers[1, 0] == 30
 
 
-def test_threads_and_order_do_not_change_counts(stores):
+@pytest.mark.parametrize("backend", ["numpy", "opencv", "usac"])
+def test_threads_and_order_do_not_change_counts(stores, backend):
     # A loose threshold, so that chance matches make RANSAC's samples matter.
-    config = MatchingConfig(descriptor_distance=1.4, residual_threshold=30.0)
+    config = MatchingConfig(
+        descriptor_distance=1.4, residual_threshold=30.0, backend=backend
+    )
     pairs = [(q, f"i{n}") for q in ("q0", "q1") for n in range(6)]
     one = InlierCounter(*stores, config, num_threads=1).count(pairs)
     many = InlierCounter(*stores, config, num_threads=4)
     np.testing.assert_array_equal(many.count(pairs[::-1])[::-1], one)
     assert one.dtype == np.int32 and len(set(one.tolist())) > 3
+
+
+def test_counts_of_a_binary_store_are_those_of_its_numbers(stores, tmp_path):
+    binary, numbers = [], []
+    for store in stores:
+        path = tmp_path / f"{store.directory.name}.arrows"
+        convert_features(store.directory, path, "store", "binary")
+        back = tmp_path / f"{store.directory.name}_back"
+        convert_features(path, back, "official")
+        binary.append(FeatureStore(path))
+        numbers.append(FeatureStore(back))
+    pairs = [(q, f"i{n}") for q in ("q0", "q1") for n in range(6)]
+    config = MatchingConfig(binary_distance=1.3)
+    counts = InlierCounter(*binary, config).count(pairs)
+    assert len(set(counts.tolist())) > 2
+    for first, second in ((numbers, numbers), (numbers, binary)):
+        other = InlierCounter(first[0], second[1], config).count(pairs)
+        np.testing.assert_array_equal(other, counts)
 
 
 def test_damaged_local_features_count_nothing(stores):
@@ -257,11 +280,11 @@ def test_damaged_local_features_count_nothing(stores):
 def test_pairs_are_verified_once(stores, monkeypatch):
     calls = []
 
-    def once(self, pair):
-        calls.append(pair)
-        return 7
+    def once(query_store, index_store, config, block):
+        calls.extend((block.query, name) for name in block.candidates)
+        return pair_block.BlockCounts([7] * len(block.candidates), [])
 
-    monkeypatch.setattr(InlierCounter, "_verify", once)
+    monkeypatch.setattr(inlier_counter, "count_block", once)
     counter = InlierCounter(*stores, MatchingConfig())
     pairs = [("q0", "i0"), ("q0", "i1"), ("q0", "i0")]
     assert counter.count(pairs).tolist() == [7, 7, 7]

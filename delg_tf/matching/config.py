@@ -5,8 +5,11 @@ import math
 
 from delg_tf.common.errors import InputError
 
-BACKENDS = ("opencv", "skimage")
-MODELS = ("affine", "similarity")
+BACKENDS = ("numpy", "opencv", "usac", "skimage")
+MODELS = ("affine", "similarity", "homography")
+
+# OpenCV's USAC estimates no similarity.
+UNSUPPORTED = (("usac", "similarity"),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,9 +17,9 @@ class MatchingConfig:
     """Settings of matching and of geometric verification.
 
     The defaults are those of the official DELG re-ranking (distance 1.0,
-    20 pixels, 1000 iterations), with the faster backend, and without models
-    that no camera could cause. `MatchingConfig.official()` has the official
-    behaviour in every respect.
+    20 pixels, 1000 iterations), with a backend that is faster and finds more
+    where few matches are true, and without models that no camera could cause.
+    `MatchingConfig.official()` has the official behaviour in every respect.
 
     Attributes:
         descriptor_distance: two features match if the Euclidean distance of
@@ -28,8 +31,12 @@ class MatchingConfig:
         residual_threshold: largest distance in pixels between a query feature
             and the transformed index feature for an inlier (exclusive).
         iterations: RANSAC iterations, at most.
-        model: "affine", or "similarity" (rotation, one scale, translation).
-        backend: "opencv", or "skimage" (the reference: slow).
+        model: "affine", "similarity" (rotation, one scale, translation), or
+            "homography" (any view of a plane).
+        backend: "numpy" (samples of two matches beside those of three, with
+            local optimisation), "opencv" (plain RANSAC), "usac" (OpenCV's
+            USAC_ACCURATE; no similarity), or "skimage" (the reference: slow).
+            experiments/verification_backends compares them.
         seed: of RANSAC's samples.
         min_putatives: fewer putative matches are not verified.
         min_inliers: fewer inliers count as none. Some 8 to 11 of a thousand
@@ -37,9 +44,10 @@ class MatchingConfig:
         unique_inliers: whether an index feature counts once, where several
             query features have it as their nearest neighbour.
         max_scale_change: models that stretch or shrink any direction by more
-            than this are rejected; None: no limit. A model that collapses all
-            points of one image has many inliers where many features of the
-            other lie close together. The pyramid covers a change of 8.
+            than this (a homography: at any inlier) are rejected; None: no
+            limit. A model that collapses all points of one image has many
+            inliers where many features of the other lie close together. The
+            pyramid covers a change of 8.
         allow_reflection: whether the model may mirror the image.
         binary_distance: takes the place of `descriptor_distance` where the
             descriptors of one image, or both, are binary. A float distance of
@@ -57,7 +65,7 @@ class MatchingConfig:
     residual_threshold: float = 20.0
     iterations: int = 1000
     model: str = "affine"
-    backend: str = "opencv"
+    backend: str = "numpy"
     seed: int = 0
     min_putatives: int = 4
     min_inliers: int = 0
@@ -88,12 +96,24 @@ class MatchingConfig:
                     f"{name} must be one of {', '.join(choices)}, but is "
                     f"{getattr(self, name)!r}."
                 )
+        if (self.backend, self.model) in UNSUPPORTED:
+            raise InputError(
+                f"model must be another than {self.model} with the backend "
+                f"{self.backend}, which has no such model: take another "
+                "backend, for example numpy."
+            )
 
     @classmethod
     def official(cls) -> "MatchingConfig":
         """Returns the settings under which official DELG re-ranks."""
         return cls(
             backend="skimage", max_scale_change=None, allow_reflection=True
+        )
+
+    def for_binary(self) -> "MatchingConfig":
+        """Returns the settings for numbers of which some are binary."""
+        return dataclasses.replace(
+            self, descriptor_distance=self.binary_distance
         )
 
     def _check_real(self, name: str, low: float, high: float) -> None:

@@ -39,9 +39,11 @@ def define_matching_flags() -> None:
     flags.DEFINE_integer("ransac_iterations", 1000, "RANSAC iterations.")
     flags.DEFINE_enum(
         "ransac_backend",
-        "opencv",
+        MatchingConfig.backend,
         BACKENDS,
-        "Who runs RANSAC; skimage is the slow reference.",
+        "Who runs RANSAC. numpy finds most where few matches are true; opencv "
+        "is plain RANSAC, usac OpenCV's USAC_ACCURATE; skimage is the slow "
+        "reference.",
     )
     flags.DEFINE_enum(
         "ransac_model", "affine", MODELS, "Kind of the geometric model."

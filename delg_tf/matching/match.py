@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 
 from delg_tf.common.errors import InputError
-from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching import transform
 from delg_tf.matching.backends import make_verifier
 from delg_tf.matching.config import MatchingConfig
-from delg_tf.matching.putative import putative_matches
+from delg_tf.matching.prepared import Features, PreparedFeatures
+from delg_tf.matching.putative import putative_matches_of_images
 from delg_tf.matching.verifier import Verification, Verifier
 
 
@@ -21,7 +21,8 @@ class Match:
         putative: [M, 2] int32, (query feature, index feature).
         inliers: [M] bool, the putative matches that agree with the model.
         model: [2, 3] float64, query location = model @ [y, x, 1] of the index
-            location, (y, x) in pixels; None where no model was found.
+            location, (y, x) in pixels; a homography is [3, 3], whose third
+            number divides the others; None where no model was found.
         num_inliers: the score of the pair.
     """
 
@@ -32,15 +33,16 @@ class Match:
 
 
 def match_local_features(
-    query: LocalFeatures,
-    index: LocalFeatures,
+    query: Features | PreparedFeatures,
+    index: Features | PreparedFeatures,
     config: MatchingConfig,
     verifier: Verifier | None = None,
 ) -> Match:
-    """Matches two images: nearest neighbours, then RANSAC.
+    """Matches two images: nearest neighbours, then geometric verification.
 
     Args:
-        query: features of the query image; may be empty.
+        query: features of the query image; may be empty. Prepare them once
+            where many images are matched with it.
         index: features of the index image; may be empty.
         config: the settings.
         verifier: one to use for many pairs; made of `config` where None.
@@ -51,19 +53,19 @@ def match_local_features(
     Raises:
         InputError: the two images' descriptors differ in their depth.
     """
+    if not isinstance(query, PreparedFeatures):
+        query = PreparedFeatures.of(query)
+    if not isinstance(index, PreparedFeatures):
+        index = PreparedFeatures.of(index)
     if len(query) and len(index) and query.depth != index.depth:
         raise InputError(
             f"The query's local descriptors have {query.depth} dimensions, "
             f"the index image's {index.depth}. Extract both with one model."
         )
     verifier = make_verifier(config) if verifier is None else verifier
-    if query.is_binary or index.is_binary:
-        config = dataclasses.replace(
-            config, descriptor_distance=config.binary_distance
-        )
-    putative = putative_matches(query.descriptors, index.descriptors, config)
-    source = index.locations[putative[:, 1]].astype(np.float64)
-    target = query.locations[putative[:, 0]].astype(np.float64)
+    putative = putative_matches_of_images(query, index, config)
+    source = index.locations[putative[:, 1]]
+    target = query.locations[putative[:, 0]]
     result = verifier.estimate(source, target)
     inliers = result.inliers
     if config.unique_inliers and result.model is not None:

@@ -1,4 +1,4 @@
-"""Geometric verification by OpenCV: the default."""
+"""Geometric verification by OpenCV's RANSAC."""
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ _ROUNDS = 8
 _ESTIMATORS = {
     "affine": cv2.estimateAffine2D,
     "similarity": cv2.estimateAffinePartial2D,
+    "homography": cv2.findHomography,
 }
 
 
@@ -27,6 +28,8 @@ class OpenCvVerifier(Verifier):
     result depends on the points and the seed, not on the points' order.
     """
 
+    _method = cv2.RANSAC
+
     def _fit(
         self, source: np.ndarray, target: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -35,14 +38,18 @@ class OpenCvVerifier(Verifier):
             if len(left) < self._config.min_putatives:
                 return None
             model = self._ransac(source[left], target[left])
-            if model is None:
+            if model is None or not np.isfinite(model).all():
                 return None
+            model = transform.oriented(model, source[left])
             # OpenCV reports the inliers of the model before its refinement.
             distance = transform.residuals(model, source, target)
             inliers = distance < self._config.residual_threshold
-            if transform.is_plausible(model, self._config):
+            if transform.is_plausible(model, self._config, source[inliers]):
                 return model, inliers
-            left = left[~inliers[left]]
+            agreeing = inliers[left]
+            if not agreeing.any():
+                return None
+            left = left[~agreeing]
         return None
 
     def _shuffled(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -53,10 +60,11 @@ class OpenCvVerifier(Verifier):
     def _ransac(
         self, source: np.ndarray, target: np.ndarray
     ) -> np.ndarray | None:
+        """Returns [2, 3] or [3, 3], or None."""
         model, _ = _ESTIMATORS[self._config.model](
             source,
             target,
-            method=cv2.RANSAC,
+            method=self._method,
             ransacReprojThreshold=self._config.residual_threshold,
             maxIters=self._config.iterations,
             confidence=_CONFIDENCE,

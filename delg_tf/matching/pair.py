@@ -59,7 +59,7 @@ class PairMatch:
     match: Match
 
     def describe(self) -> str:
-        """Returns the counts and the affine model as text."""
+        """Returns the counts and the geometric model as text."""
         first, second = (len(features) for features in self.features)
         lines = [
             f"features: {first} and {second}",
@@ -69,12 +69,16 @@ class PairMatch:
         if self.match.model is None:
             lines.append("no geometric model")
         else:
+            perspective = len(self.match.model) == 3
+            # The third row of a homography has very small numbers.
+            width = "12.6g" if perspective else "10.4f"
             lines.append(
-                "model, from (y, x, 1) of the second image to (y, x) of the "
-                "first:"
+                "model, from (y, x, 1) of the second image to "
+                f"{'(y, x, 1) times a number' if perspective else '(y, x)'} "
+                "of the first:"
             )
             lines += [
-                "  " + " ".join(f"{value:10.4f}" for value in row)
+                "  " + " ".join(f"{value:{width}}" for value in row)
                 for row in np.asarray(self.match.model)
             ]
         return "\n".join(lines)

@@ -3,9 +3,13 @@
 import numpy as np
 
 from delg_tf.matching.config import MatchingConfig
-
-# Distances are computed for so many pairs at a time (64 MiB of float32).
-_PAIRS_AT_A_TIME = 1 << 24
+from delg_tf.matching.nearest import (
+    distances,
+    distances_of_codes,
+    nearest,
+    nearest_codes,
+)
+from delg_tf.matching.prepared import PreparedFeatures
 
 
 def putative_matches(
@@ -46,49 +50,93 @@ def putative_matches(
             "`query_descriptors` and `index_descriptors` must have the same "
             f"depth. Received: {query.shape[1]} and {index.shape[1]}."
         )
-    neighbours = _nearest(query, index, 1 if config.ratio_test is None else 2)
-    rows = np.arange(len(query))
-    distance = _distance(query, index[neighbours[:, 0]])
-    accepted = np.ones(len(query), bool)
-    if config.descriptor_distance is not None:
-        accepted &= distance < config.descriptor_distance
-    if config.ratio_test is not None and neighbours.shape[1] > 1:
-        second = _distance(query, index[neighbours[:, 1]])
-        accepted &= distance < config.ratio_test * second
-    matches = np.stack([rows, neighbours[:, 0]], axis=1)[accepted]
+    rows = nearest(query, index, _neighbours(config))
+    columns = [distances(query, index[column]) for column in rows.T]
+    matches = _accepted(rows, columns, config)
     if config.mutual and len(matches):
-        back = _nearest(index[matches[:, 1]], query, 1)[:, 0]
+        back = nearest(index[matches[:, 1]], query, 1)[:, 0]
         matches = matches[back == matches[:, 0]]
-    return matches.astype(np.int32)
+    return matches
 
 
-def _nearest(points: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
-    """Returns [N, min(count, len(others))], the nearest others of each point.
+def putative_matches_of_codes(
+    query_codes: np.ndarray,
+    index_codes: np.ndarray,
+    magnitude: float,
+    config: MatchingConfig,
+) -> np.ndarray:
+    """Does what `putative_matches` does with binary descriptors, by codes.
 
-    Among equal distances the lowest row wins. |a - b|^2 is expanded to
-    |a|^2 - 2 a.b + |b|^2, of which |a|^2 does not change the order.
+    Args:
+        query_codes: [Nq, ceil(D / 8)] uint8, see `encode_descriptors`.
+        index_codes: [Ni, ceil(D / 8)] uint8.
+        magnitude: of the decoded numbers, whose sign alone is stored.
+        config: as there.
+
+    Returns:
+        [M, 2] int32, the matches of the decoded descriptors. Among equal
+        distances the lowest row wins, which rounding may decide there.
     """
-    count = min(count, len(others))
-    squares = np.einsum("nd,nd->n", others, others)
-    nearest = np.empty((len(points), count), np.int64)
-    step = max(1, _PAIRS_AT_A_TIME // len(others))
-    for start in range(0, len(points), step):
-        order = points[start : start + step] @ others.T
-        order *= -2.0
-        order += squares
-        for rank in range(count):
-            best = order.argmin(axis=1)
-            nearest[start : start + step, rank] = best
-            if rank + 1 < count:
-                np.put_along_axis(order, best[:, None], np.inf, axis=1)
-    return nearest
+    if len(query_codes) == 0 or len(index_codes) == 0:
+        return np.zeros((0, 2), np.int32)
+    hamming, rows = nearest_codes(query_codes, index_codes, _neighbours(config))
+    columns = list(distances_of_codes(hamming, magnitude).T)
+    matches = _accepted(rows, columns, config)
+    if config.mutual and len(matches):
+        _, back = nearest_codes(index_codes[matches[:, 1]], query_codes, 1)
+        matches = matches[back[:, 0] == matches[:, 0]]
+    return matches
 
 
-def _distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Returns [N] float64, the Euclidean distances of rows.
+def putative_matches_of_images(
+    query: PreparedFeatures, index: PreparedFeatures, config: MatchingConfig
+) -> np.ndarray:
+    """Returns the putative matches of two images, the fastest way.
 
-    They come from differences, as the expansion loses digits where two
-    descriptors are nearly equal, and the limits are strict.
+    Args:
+        query: features of the query image.
+        index: features of the index image, of the same depth.
+        config: where one image is binary, `binary_distance` is the limit.
+
+    Returns:
+        [M, 2] int32, see `putative_matches`.
     """
-    difference = first.astype(np.float64) - second
-    return np.sqrt(np.einsum("nd,nd->n", difference, difference))
+    if len(query) == 0 or len(index) == 0:
+        return np.zeros((0, 2), np.int32)
+    if query.codes is not None or index.codes is not None:
+        config = config.for_binary()
+    if (
+        query.codes is not None
+        and index.codes is not None
+        and query.magnitude == index.magnitude
+    ):
+        return putative_matches_of_codes(
+            query.codes, index.codes, query.magnitude, config
+        )
+    return putative_matches(query.descriptors, index.descriptors, config)
+
+
+def _neighbours(config: MatchingConfig) -> int:
+    return 1 if config.ratio_test is None else 2
+
+
+def _accepted(
+    rows: np.ndarray,
+    columns: list[np.ndarray],
+    config: MatchingConfig,
+) -> np.ndarray:
+    """Returns [M, 2] int32, the pairs that pass the limit and the ratio test.
+
+    Args:
+        rows: [N, K], index features nearest to each query feature, K is 1 or
+            2.
+        columns: K arrays [N], their distances.
+        config: `descriptor_distance` and `ratio_test` are used.
+    """
+    accepted = np.ones(len(rows), bool)
+    if config.descriptor_distance is not None:
+        accepted &= columns[0] < config.descriptor_distance
+    if config.ratio_test is not None and len(columns) > 1:
+        accepted &= columns[0] < config.ratio_test * columns[1]
+    query = np.flatnonzero(accepted)
+    return np.stack([query, rows[query, 0]], axis=1).astype(np.int32)

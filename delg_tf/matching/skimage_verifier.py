@@ -18,6 +18,7 @@ for _message in ("No inliers found", "Estimated model is not valid"):
 _MODELS = {
     "affine": (skimage_transform.AffineTransform, 3),
     "similarity": (skimage_transform.SimilarityTransform, 2),
+    "homography": (skimage_transform.ProjectiveTransform, 4),
 }
 
 
@@ -42,13 +43,25 @@ class SkimageVerifier(Verifier):
             is_model_valid=self._is_valid,
             rng=self._config.seed,
         )
-        if fitted is None or inliers is None or not self._is_valid(fitted):
+        if fitted is None or inliers is None:
             return None
-        return np.array(fitted.params[:2], np.float64), inliers
+        model = self._model(fitted, source[inliers])
+        if not transform.is_plausible(model, self._config, source[inliers]):
+            return None
+        return model, inliers
 
     def _is_valid(
         self,
         fitted: skimage_transform.ProjectiveTransform,
-        *samples: np.ndarray,
+        source: np.ndarray,
+        target: np.ndarray,
     ) -> bool:
-        return transform.is_plausible(fitted.params[:2], self._config)
+        model = self._model(fitted, source)
+        return transform.is_plausible(model, self._config, source)
+
+    def _model(
+        self, fitted: skimage_transform.ProjectiveTransform, points: np.ndarray
+    ) -> np.ndarray:
+        rows = 3 if self._config.model == "homography" else 2
+        model = np.array(fitted.params[:rows], np.float64)
+        return transform.oriented(model, points)

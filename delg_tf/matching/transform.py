@@ -1,8 +1,31 @@
-"""Affine models: residuals, and whether a camera could cause them."""
+"""Geometric models: where they put points, whether a camera could cause them.
+
+A model is [2, 3], affine: target = model @ [y, x, 1]; or [3, 3], a homography:
+the same with a division by the third number.
+"""
 
 import numpy as np
 
 from delg_tf.matching.config import MatchingConfig
+
+
+def apply(model: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Returns where a model puts points.
+
+    Args:
+        model: [2, 3] or [3, 3].
+        source: [M, 2], (y, x) in pixels of the index image.
+
+    Returns:
+        [M, 2] float64, (y, x) in pixels of the query image. Points on or
+        behind the horizon of a homography are infinitely far away.
+    """
+    moved = source @ model[:, :2].T + model[:, 2]
+    if len(model) == 2:
+        return moved
+    depth = moved[:, 2:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(depth > 0, moved[:, :2] / depth, np.inf)
 
 
 def residuals(
@@ -11,39 +34,97 @@ def residuals(
     """Returns how far the transformed source points lie from the targets.
 
     Args:
-        model: [2, 3], target = model @ [y, x, 1].
+        model: [2, 3] or [3, 3].
         source: [M, 2], (y, x) in pixels of the index image.
         target: [M, 2], (y, x) in pixels of the query image.
 
     Returns:
         [M] float64, pixels of the query image.
     """
-    offset = source @ model[:, :2].T + model[:, 2] - target
+    offset = apply(model, source) - target
     return np.hypot(offset[:, 0], offset[:, 1])
 
 
-def is_plausible(model: np.ndarray, config: MatchingConfig) -> bool:
+def oriented(model: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Returns a homography with the sign for which points are in front.
+
+    H and -H are one homography; `apply` wants positive depths.
+
+    Args:
+        model: [2, 3], which has no sign to choose, or [3, 3].
+        points: [M, 2], of which most lie on one side of the horizon.
+    """
+    if len(model) == 2:
+        return model
+    depths = points @ model[2, :2] + model[2, 2]
+    return -model if np.count_nonzero(depths < 0) * 2 > len(points) else model
+
+
+def linear_parts(model: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Returns [M, 2, 2] or [1, 2, 2], the derivatives of a model at points.
+
+    Those of an affine model are the same everywhere.
+
+    Args:
+        model: [2, 3] or [3, 3].
+        points: [M, 2] in front of the horizon; ignored with affine models.
+    """
+    if len(model) == 2:
+        return model[None, :, :2]
+    depth = points @ model[2, :2] + model[2, 2]
+    moved = apply(model, points)
+    change = model[:2, :2] - moved[:, :, None] * model[2, :2]
+    return change / depth[:, None, None]
+
+
+def is_plausible(
+    model: np.ndarray, config: MatchingConfig, points: np.ndarray
+) -> bool:
     """Whether a model could come from two photographs of one object.
 
     The singular values of its linear part are the scale changes along the two
     directions where they are largest and smallest; a collapse to a line or a
     point has a singular value of (nearly) zero. A negative determinant is a
-    mirror image.
+    mirror image. A homography is looked at around each of its inliers; all
+    must lie on one side of its horizon.
 
     Args:
-        model: [2, 3].
+        model: [2, 3] or [3, 3].
         config: `max_scale_change` and `allow_reflection` are used.
+        points: [M, 2], the inliers' places in the index image.
     """
-    linear = model[:, :2]
     if not np.isfinite(model).all():
         return False
-    if not config.allow_reflection and np.linalg.det(linear) <= 0:
+    if len(model) == 3:
+        depths = points @ model[2, :2] + model[2, 2]
+        if len(points) == 0 or not (depths > 0).all():
+            return False
+    linear = linear_parts(model, points)
+    if not np.isfinite(linear).all():
         return False
+    return bool(are_plausible(linear, config).all())
+
+
+def are_plausible(linear: np.ndarray, config: MatchingConfig) -> np.ndarray:
+    """Returns [H] bool: which linear parts [H, 2, 2] a camera could cause.
+
+    See `is_plausible`. The squares of the singular values are the roots of
+    v^2 - |A|^2 v + det(A)^2.
+    """
+    determinant = (
+        linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
+    )
+    plausible = np.ones(len(linear), bool)
+    if not config.allow_reflection:
+        plausible = determinant > 0
     limit = config.max_scale_change
     if limit is None:
-        return True
-    largest, smallest = np.linalg.svd(linear, compute_uv=False)
-    return bool(largest <= limit and smallest >= 1 / limit)
+        return plausible
+    half = np.einsum("hij,hij->h", linear, linear) / 2
+    squared = determinant**2
+    largest = half + np.sqrt(np.maximum(half**2 - squared, 0))
+    # The smallest is squared / largest.
+    return plausible & (largest <= limit**2) & (squared * limit**2 >= largest)
 
 
 def spans_a_plane(points: np.ndarray) -> bool:

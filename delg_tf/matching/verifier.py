@@ -16,8 +16,9 @@ class Verification:
     Attributes:
         num_inliers: matches that agree with the model; 0 without a model.
         inliers: [M] bool, which ones they are.
-        model: [2, 3] float64, target = model @ [y, x, 1] in (y, x) order; or
-            None where no model was found.
+        model: [2, 3] float64, target = model @ [y, x, 1] in (y, x) order; a
+            homography is [3, 3], whose third number divides the others; None
+            where no model was found.
     """
 
     num_inliers: int
@@ -77,7 +78,7 @@ class Verifier(abc.ABC):
         """Whether inliers do not determine the model that they agree on."""
         config = self._config
         return (
-            config.model == "affine"
+            config.model != "similarity"
             and config.max_scale_change is not None
             and not transform.spans_a_plane(points)
         )
@@ -93,7 +94,8 @@ class Verifier(abc.ABC):
             target: [M, 2] float64, finite.
 
         Returns:
-            The model [2, 3] float64 and the inliers [M] bool, or None.
+            The model, [2, 3] float64 (a homography: [3, 3], its inliers in
+            front of the horizon), and the inliers [M] bool; or None.
         """
 
 

@@ -13,8 +13,7 @@ from delg_tf.data.image_limits import MAX_PIXELS
 from delg_tf.extraction.config import with_absolute_paths
 from delg_tf.extraction.identity import extraction_identity
 from delg_tf.extraction.image_list import ImageItem
-from delg_tf.extraction.run import extract_images
-from delg_tf.extraction.shard import MakeExtractor
+from delg_tf.extraction.run import MakeExtractor, extract_images
 from delg_tf.features.storage.skipped import SKIPPED_FILE
 from delg_tf.photos.collection import photos_in_folder
 from delg_tf.photos.index_sink import FileStates, IndexSink, OpenWriter

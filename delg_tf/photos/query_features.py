@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from delg_tf.extraction.extractor import ImageFeatures
+from delg_tf.extraction.image_extractor import ImageFeatures
 from delg_tf.features.compact.encoded import EncodedFeatures
 from delg_tf.features.local_features import LocalFeatures
 from delg_tf.features.storage.base import FeatureSource

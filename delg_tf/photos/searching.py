@@ -10,10 +10,10 @@ import numpy as np
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
 from delg_tf.data.image_limits import MAX_PIXELS
-from delg_tf.extraction.extractor import ImageFeatures
 from delg_tf.extraction.identity import extraction_identity
+from delg_tf.extraction.image_extractor import ImageFeatures
 from delg_tf.extraction.images import UnreadableImageError, load_image
-from delg_tf.extraction.shard import MakeExtractor
+from delg_tf.extraction.run import MakeExtractor
 from delg_tf.photos.indexing import extraction_config
 from delg_tf.photos.query_features import QueryFeatures
 from delg_tf.protos import delf_config_pb2

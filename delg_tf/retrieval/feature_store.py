@@ -9,9 +9,10 @@ import numpy as np
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import PathLike
 from delg_tf.common.progress import Progress
+from delg_tf.features.compact.encoded import EncodedFeatures
 from delg_tf.features.feature_io import GLOBAL_SUFFIX
 from delg_tf.features.local_features import LocalFeatures
-from delg_tf.features.storage.base import FeatureSource
+from delg_tf.features.storage.base import FeatureSource, Local
 from delg_tf.features.storage.choice import open_source
 from delg_tf.retrieval.descriptors import NORM_TOLERANCE
 
@@ -26,8 +27,9 @@ class FeatureStore:
     files (`.delg_packed`), or a single-file store; the path tells which. An
     index with local features is a source, too.
 
-    Decoded local features are kept, because re-ranking meets the same images
-    for many queries. Safe to use from several threads.
+    Local features are kept, binary ones as codes and others decoded, because
+    re-ranking meets the same images for many queries. Safe to use from
+    several threads.
 
     Attributes:
         source: where they are.
@@ -56,7 +58,7 @@ class FeatureStore:
         self.directory = self.source.path
         # A cache of its own for each store, not for the class.
         self._local = functools.lru_cache(maxsize=cache_size)(
-            self.source.read_local
+            self.source.read_matchable
         )
 
     def global_path(self, name: str) -> pathlib.Path:
@@ -99,6 +101,17 @@ class FeatureStore:
 
     def local_features(self, name: str) -> LocalFeatures:
         """Returns the local features of an image.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        features = self.matchable_features(name)
+        if isinstance(features, EncodedFeatures):
+            return features.decode()
+        return features
+
+    def matchable_features(self, name: str) -> Local:
+        """Returns the local features of an image: binary codes, or numbers.
 
         Raises:
             InputError: the file is missing or damaged.

@@ -1,21 +1,25 @@
 """Number of inliers between queries and index images, in parallel."""
 
 import concurrent.futures
+import functools
 import os
 from collections.abc import Iterable, Sequence
 
+import faiss
 import numpy as np
 import threadpoolctl
 from absl import logging
 
-from delg_tf.common.errors import InputError
 from delg_tf.common.progress import Progress
 from delg_tf.matching.config import MatchingConfig
-from delg_tf.matching.match import match_local_features
 from delg_tf.retrieval.feature_store import FeatureStore
+from delg_tf.retrieval.pair_block import BlockCounts, PairBlock, count_block
 
-# Pairs handed to the threads at a time.
-_PAIRS_A_BLOCK = 2048
+# Candidates of a query that a thread takes at a time: enough that the query
+# is prepared for many, few enough that threads end together.
+_CANDIDATES_A_BLOCK = 16
+# Blocks handed to the threads at a time.
+_BLOCKS_AT_A_TIME = 128
 
 Pair = tuple[str, str]
 
@@ -73,41 +77,40 @@ class InlierCounter:
         self._query_store.require_local(dict.fromkeys(q for q, _ in new))
         self._index_store.require_local(dict.fromkeys(i for _, i in new))
         known = len(self._bad)
-        with (
-            # The pairs fill the processors already; threads of each matrix
-            # product's own would only compete with them.
-            threadpoolctl.threadpool_limits(1, user_api="blas"),
-            concurrent.futures.ThreadPoolExecutor(self._num_threads) as pool,
-            Progress(len(new), "Geometric verification", "pair") as progress,
-        ):
-            for block in _blocks(new, _PAIRS_A_BLOCK):
-                # Results come in order, so the bar moves as they are done.
-                for pair, count in zip(block, pool.map(self._verify, block)):
-                    self._counts[pair] = count
-                    progress.advance(note=pair[0])
+        with Progress(len(new), "Geometric verification", "pair") as progress:
+            for block, result in self._run(_blocks(new)):
+                for name, count in zip(block.candidates, result.inliers):
+                    self._counts[block.query, name] = count
+                self._bad.update(dict.fromkeys(result.problems))
+                progress.advance(len(block.candidates), note=block.query)
         for problem in self.problems[known:]:
             logging.warning("Counted as 0 inliers: %s", problem)
         return np.array([self._counts[pair] for pair in pairs], np.int32)
 
-    def _verify(self, pair: Pair) -> int:
-        query_name, index_name = pair
-        try:
-            query = self._query_store.local_features(query_name)
-            index = self._index_store.local_features(index_name)
-        except InputError as error:
-            # One damaged file must not end the work of hours.
-            self._bad.setdefault(str(error))
-            return 0
-        if not len(query) or not len(index):
-            return 0
-        if query.depth != index.depth:
-            raise InputError(
-                f"{self._query_store.local_path(query_name)} has descriptors "
-                f"of {query.depth} numbers, "
-                f"{self._index_store.local_path(index_name)} of {index.depth}. "
-                "Extract both with the same model."
-            )
-        return match_local_features(query, index, self._config).num_inliers
+    def _run(
+        self, blocks: Sequence[PairBlock]
+    ) -> Iterable[tuple[PairBlock, BlockCounts]]:
+        """Yields the blocks with their counts, in order."""
+        count = functools.partial(
+            count_block, self._query_store, self._index_store, self._config
+        )
+        with (
+            # The pairs fill the processors already; threads of each matrix
+            # product's own would only compete with them.
+            threadpoolctl.threadpool_limits(1, user_api="blas"),
+            concurrent.futures.ThreadPoolExecutor(
+                self._num_threads, initializer=_search_alone
+            ) as pool,
+        ):
+            for start in range(0, len(blocks), _BLOCKS_AT_A_TIME):
+                some = blocks[start : start + _BLOCKS_AT_A_TIME]
+                yield from zip(some, pool.map(count, some))
+
+
+def _search_alone() -> None:
+    """Keeps searches of this thread in this thread."""
+    # OpenMP's limit is one of the thread that sets it.
+    faiss.omp_set_num_threads(1)
 
 
 def _processors() -> int:
@@ -117,6 +120,13 @@ def _processors() -> int:
         return os.cpu_count() or 1
 
 
-def _blocks(pairs: Sequence[Pair], size: int) -> Iterable[Sequence[Pair]]:
-    for start in range(0, len(pairs), size):
-        yield pairs[start : start + size]
+def _blocks(pairs: Iterable[Pair]) -> list[PairBlock]:
+    """Groups pairs by their query."""
+    candidates: dict[str, list[str]] = {}
+    for query, index in pairs:
+        candidates.setdefault(query, []).append(index)
+    return [
+        PairBlock(query, tuple(names[start : start + _CANDIDATES_A_BLOCK]))
+        for query, names in candidates.items()
+        for start in range(0, len(names), _CANDIDATES_A_BLOCK)
+    ]

@@ -82,7 +82,10 @@ def encode_descriptors(
 def decode_descriptors(
     codes: np.ndarray, local_format: str, depth: int
 ) -> np.ndarray:
-    """Returns the [N, depth] float32 descriptors of `encode_descriptors`."""
+    """Returns the [N, depth] float32 descriptors of `encode_descriptors`.
+
+    Those of float32 are the codes themselves, which may be read-only.
+    """
     check_local_format(local_format)
     if local_format == "binary":
         if not depth:
@@ -90,7 +93,7 @@ def decode_descriptors(
         bits = np.unpackbits(codes, axis=1, count=depth)
         size = np.float32(depth**-0.5)
         return np.where(bits, size, -size)
-    descriptors = codes.astype(np.float32)
+    descriptors = codes.astype(np.float32, copy=False)
     if local_format == "int8":
         norms = np.linalg.norm(descriptors, axis=1, keepdims=True)
         descriptors /= np.where(norms > 0, norms, 1)

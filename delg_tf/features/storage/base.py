@@ -80,8 +80,24 @@ class FeatureSource(abc.ABC):
         Raises:
             InputError: they are missing or damaged.
         """
+        return self._decoded(name, decode_binary=True)
+
+    def read_matchable(self, name: str) -> Local:
+        """Returns the local features as they are matched fastest.
+
+        Binary codes stay codes, all else becomes numbers.
+
+        Raises:
+            InputError: they are missing or damaged.
+        """
+        return self._decoded(name, decode_binary=False)
+
+    def _decoded(self, name: str, decode_binary: bool) -> Local:
         try:
-            return self.read_encoded(name).decode()
+            encoded = self.read_encoded(name)
+            if encoded.local_format == "binary" and not decode_binary:
+                return encoded
+            return encoded.decode()
         except InputError as error:
             path = self.file_of(name, "local")
             if str(path) in str(error):

@@ -22,7 +22,6 @@ from delg_tf.features.feature_io import (
     GLOBAL_SUFFIX,
     LOCAL_SUFFIX,
 )
-from delg_tf.features.local_features import LocalFeatures
 from delg_tf.features.storage.base import FeatureSink, FeatureSource, Local
 from delg_tf.features.storage.skipped import SKIPPED_FILE
 
@@ -108,12 +107,12 @@ class FolderSource(FeatureSource):
             )
         return read_packed_local(path)
 
-    def read_local(self, name: str) -> LocalFeatures:
+    def _decoded(self, name: str, decode_binary: bool) -> Local:
         """Reads official files without a way round."""
         path = self.file_of(name, "local")
         if path.suffix != PACKED_SUFFIX:
             return feature_io.read_local_features(path)
-        return super().read_local(name)
+        return super()._read(name, decode_binary)
 
     def _format_of(self, name: str, kind: str) -> str | None:
         path = self.file_of(name, kind)
