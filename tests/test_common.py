@@ -207,7 +207,7 @@ TOOL = """
 
 def test_help_shows_flags_of_other_modules():
     done = subprocess.run(
-        [sys.executable, ROOT / "tools" / "search.py", "--help"],
+        [sys.executable, ROOT / "tools" / "search_features.py", "--help"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -82,7 +82,7 @@ def test_an_index_with_everything(features, tmp_path):
     for path in features.glob("sub/*"):
         path.rename(features / path.name)
     _succeed(
-        "search",
+        "search_features",
         index,
         f"--query_features_dir={features}",
         "--query_names=i5",

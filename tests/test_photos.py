@@ -197,10 +197,17 @@ def test_groups_are_the_connected_parts(tmp_path):
     verified = find_groups(
         opened,
         GroupOptions(0.8, 3),
-        lambda pairs: np.array([counts[pair] for pair in pairs]),
+        lambda pairs: (np.array([counts[p] for p in pairs]), np.full(3, 10)),
     )
     assert [group.names for group in verified] == [["a", "b"], ["d", "e"]]
     assert [group.links[0].inliers for group in verified] == [9, 3]
+    # Nine of ten features are half of them, three are not.
+    (most,) = find_groups(
+        opened,
+        GroupOptions(0.8, 3, 0.5),
+        lambda pairs: (np.array([counts[p] for p in pairs]), np.full(3, 10)),
+    )
+    assert most.names == ["a", "b"]
 
 
 def test_what_a_camera_writes_is_read(tmp_path):
@@ -247,7 +254,7 @@ def test_command_lines_from_photographs_to_pages(tmp_path, model):
     assert done.returncode == 0, done.stderr
     assert "5 photographs; 5 added" in done.stdout
     found = run_tool(
-        "tools/search_photos.py",
+        "tools/search.py",
         tmp_path / "query.png",
         *common,
         "--json",
@@ -284,6 +291,6 @@ def test_command_lines_from_photographs_to_pages(tmp_path, model):
         ([tmp_path / "no.jpg"], "does not exist"),
         ([tmp_path / "query.png", "--where=height > 3"], "height"),
     ):
-        refused = run_tool("tools/search_photos.py", *arguments, *common)
+        refused = run_tool("tools/search.py", *arguments, *common)
         assert refused.returncode == 1
         assert message in last_line(refused.stderr)

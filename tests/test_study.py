@@ -133,7 +133,7 @@ def test_every_planned_flag_is_one_of_its_command(tmp_path):
         "tools/evaluate_pairs.py",
         "tools/extract_features.py",
         "tools/learn_pca.py",
-        "tools/search.py",
+        "tools/search_features.py",
     }
     for tool, names in used.items():
         assert not names - known_flags(tool) - {"block3_strides"}, tool

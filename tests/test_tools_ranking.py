@@ -72,7 +72,7 @@ _DIFFUSION = (
 def test_search_and_evaluate_by_diffusion(data, tmp_path):
     output, csv = tmp_path / "results.npz", tmp_path / "results.csv"
     done = _run(
-        "search",
+        "search_features",
         data,
         *_DIFFUSION,
         f"--output={output}",
@@ -128,21 +128,21 @@ def test_recognise_landmarks(data, tmp_path):
     ("tool", "arguments", "text"),
     [
         (
-            "search",
+            "search_features",
             ["--diffusion", "--k_reciprocal"],
             "error: --diffusion and --k_reciprocal both",
         ),
         (
-            "search",
+            "search_features",
             ["--query_expansion=average", "--query_expansion_min_inliers=9"],
             "min_inliers needs geometric re-ranking",
         ),
         (
-            "search",
+            "search_features",
             ["--query_expansion_min_inliers=9"],
             "needs --query_expansion=average or alpha",
         ),
-        ("search", ["--output_csv={d}/labels.csv"], "exists already"),
+        ("search_features", ["--output_csv={d}/labels.csv"], "exists already"),
         (
             "evaluate_retrieval",
             ["--query_features_dir=", "--search_results=x", "--k_reciprocal"],

@@ -93,7 +93,7 @@ _BEFORE = {
 def test_index_search_evaluate(data, tmp_path):
     results = tmp_path / "results.npz"
     printed = _succeed(
-        "search",
+        "search_features",
         *_search_flags(data, results),
         "--rerank",
         "--query_names=q0",
@@ -210,7 +210,7 @@ def test_build_index_refuses(data, tmp_path, arguments, text):
 def test_search_refuses(data, tmp_path, arguments, text):
     output = tmp_path / "results.npz"
     filled = [a.format(d=data, t=tmp_path) for a in arguments]
-    done = _run("search", *_search_flags(data, output), *filled)
+    done = _run("search_features", *_search_flags(data, output), *filled)
     _assert_refused(done, text)
     assert not output.exists()
 

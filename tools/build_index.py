@@ -1,4 +1,7 @@
-"""Builds an index of images for tools/search.py, or adds images to one."""
+"""Builds an index of features in files, or adds to one.
+
+It is searched by tools/search_features.py.
+"""
 
 import pathlib
 from collections.abc import Sequence
@@ -7,6 +10,7 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
+from delg_tf.retrieval.vectors import flags as vector_flags
 
 FLAGS = flags.FLAGS
 
@@ -35,12 +39,7 @@ flags.DEFINE_string(
     "of, and others of any name, such as landmark, latitude and longitude, to "
     "filter by.",
 )
-flags.DEFINE_string(
-    "kind",
-    None,
-    "How a new index keeps global descriptors: float32 (default), float16, "
-    "int8: exact search; hnsw, ivfpq: approximate, for large sets.",
-)
+vector_flags.define_vector_flags()
 flags.DEFINE_string(
     "local_format",
     None,
@@ -81,10 +80,9 @@ def main() -> None:
         import_features,
     )
     from delg_tf.retrieval.index.metadata_csv import read_metadata_csv
-    from delg_tf.retrieval.vectors.options import VectorOptions
 
     options = ImportOptions(
-        vectors=VectorOptions(FLAGS.kind) if FLAGS.kind else None,
+        vectors=vector_flags.vector_options(),
         local_format=FLAGS.local_format,
         metadata=FLAGS.metadata_csv and read_metadata_csv(FLAGS.metadata_csv),
         overwrite=FLAGS.overwrite,

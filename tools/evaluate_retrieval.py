@@ -21,9 +21,9 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "search_results",
     None,
-    "Whole rankings, made by tools/search.py or tools/search_aggregated.py. "
-    "They are evaluated as they are, and before the re-ranking if there was "
-    "one.",
+    "Whole rankings, made by tools/search_features.py or "
+    "tools/search_aggregated.py. They are evaluated as they are, and before "
+    "the re-ranking if there was one.",
 )
 flags.DEFINE_string(
     "query_features_dir",
@@ -82,12 +82,12 @@ def _check_flags() -> tuple[int, ...]:
         raise InputError(
             "--query_expansion, --database_augmentation, --diffusion and "
             "--k_reciprocal need feature folders; for results of "
-            "tools/search.py pass them there."
+            "tools/search_features.py pass them there."
         )
     if FLAGS.use_geometric_verification and not any(features):
         raise InputError(
             "--use_geometric_verification needs feature folders; other results "
-            "are re-ranked by --rerank of tools/search.py and "
+            "are re-ranked by --rerank of tools/search_features.py and "
             "tools/search_aggregated.py."
         )
     if (

@@ -29,6 +29,14 @@ flags.DEFINE_integer(
     "Least number of local features that agree on one motion for a link; 0: "
     "the similarity alone decides.",
 )
+flags.DEFINE_float(
+    "min_share",
+    None,
+    "Least share of the local features that must agree, of the photograph "
+    "which has fewer.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 flags.DEFINE_integer(
     "neighbours",
     None,
@@ -59,6 +67,7 @@ def main() -> None:
     options = kind.changed(
         similarity=FLAGS.similarity,
         min_inliers=FLAGS.min_inliers,
+        min_share=FLAGS.min_share,
         neighbours=FLAGS.neighbours,
         min_size=FLAGS.min_size,
         where=FLAGS.where,

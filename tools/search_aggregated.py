@@ -2,7 +2,8 @@
 
 Without --search_results all index images are searched; with it the first
 --num_to_aggregate of each list are put in the order of their aggregated
-similarity. --rerank then verifies geometrically, as tools/search.py does.
+similarity. --rerank then verifies geometrically, as in
+tools/search_features.py.
 """
 
 from collections.abc import Sequence
@@ -26,8 +27,8 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "search_results",
     None,
-    "Results of a global search by tools/search.py, to be re-ranked; needs "
-    "--index_aggregation_dir.",
+    "Results of a global search by tools/search_features.py, to be re-ranked; "
+    "needs --index_aggregation_dir.",
 )
 flags.DEFINE_integer(
     "num_to_aggregate",

@@ -1,10 +1,14 @@
 """Groups among the photographs of an index, verified by local features."""
 
 import dataclasses
+import functools
+from collections.abc import Sequence
+
+import numpy as np
 
 from delg_tf.common.errors import InputError
 from delg_tf.matching.config import MatchingConfig
-from delg_tf.photos.groups import Group, GroupOptions, find_groups
+from delg_tf.photos.groups import CountInliers, Group, GroupOptions, find_groups
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.index.base import ImageIndex
 from delg_tf.retrieval.index.index_features import IndexFeatures
@@ -41,12 +45,12 @@ class GroupKind:
 DUPLICATES = GroupKind(
     "Near-duplicates",
     "The same photograph in another size, compression, tone or crop.",
-    GroupOptions(similarity=0.9, min_inliers=100, neighbours=20),
+    GroupOptions(similarity=0.7, min_inliers=60, min_share=0.5),
 )
 LANDMARKS = GroupKind(
     "Landmarks",
     "Photographs in which the same things can be seen.",
-    GroupOptions(similarity=0.5, min_inliers=30, neighbours=50),
+    GroupOptions(similarity=0.3, min_inliers=80, min_share=0.2),
 )
 
 
@@ -65,6 +69,28 @@ def group_photos(index: ImageIndex, options: GroupOptions) -> list[Group]:
                 "can be verified: pass --min_inliers=0, and a higher "
                 "--similarity."
             )
-        store = FeatureStore(IndexFeatures(index))
-        count = InlierCounter(store, store, MatchingConfig()).count
+        count = inlier_counts(index)
     return find_groups(index, options, count)
+
+
+def inlier_counts(index: ImageIndex) -> CountInliers:
+    """Returns what verifies pairs of photographs of an index.
+
+    A feature of the second photograph counts once. Without that, many
+    features of the first that resemble one of the second would pass for a
+    match of the whole.
+
+    Args:
+        index: one that keeps local features.
+    """
+    store = FeatureStore(IndexFeatures(index))
+    counter = InlierCounter(store, store, MatchingConfig(unique_inliers=True))
+    features = functools.cache(lambda name: len(index.local(name)))
+
+    def count(
+        pairs: Sequence[tuple[str, str]],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        smaller = [min(map(features, pair)) for pair in pairs]
+        return counter.count(pairs), np.array(smaller, np.int32)
+
+    return count

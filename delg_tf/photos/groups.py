@@ -14,8 +14,11 @@ from delg_tf.retrieval.index.base import ImageIndex, Where
 # Photographs searched for at a time.
 _BATCH = 512
 
-# Counts the inliers of pairs of names, int [P].
-CountInliers = Callable[[Sequence[tuple[str, str]]], np.ndarray]
+# Of pairs of names: the number of inliers, and the smaller number of local
+# features of the two; int [P] each.
+CountInliers = Callable[
+    [Sequence[tuple[str, str]]], tuple[np.ndarray, np.ndarray]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +29,8 @@ class GroupOptions:
         similarity: least cosine of two global descriptors for a link.
         min_inliers: least number of inliers for a link; 0: the cosine alone
             decides.
+        min_share: least share of the local features that are inliers, of that
+            photograph which has fewer; from 0 to 1.
         neighbours: most similar photographs of each that may be linked to it.
         min_size: smaller groups are left out.
         where: a filter of the photographs, see `filters.parse_filter`.
@@ -36,6 +41,7 @@ class GroupOptions:
 
     similarity: float
     min_inliers: int
+    min_share: float = 0.0
     neighbours: int = 50
     min_size: int = 2
     where: Where = None
@@ -45,6 +51,10 @@ class GroupOptions:
             raise InputError(
                 "The similarity must be from -1 to 1, but is "
                 f"{self.similarity}."
+            )
+        if not 0 <= self.min_share <= 1:
+            raise InputError(
+                f"The least share must be from 0 to 1, but is {self.min_share}."
             )
         for name, low in (
             ("min_inliers", 0),
@@ -106,12 +116,13 @@ def find_groups(
     Raises:
         InputError: the filter is wrong.
     """
-    pairs, similarities = _candidates(index, options)
+    pairs, similarities = candidate_pairs(index, options)
     names = [(index.names[a], index.names[b]) for a, b in pairs.tolist()]
     inliers = None
     if options.min_inliers and count is not None:
-        inliers = count(names) if names else np.zeros(0, np.int32)
+        inliers, features = count(names)
         kept = inliers >= options.min_inliers
+        kept &= inliers >= options.min_share * features
         pairs, similarities = pairs[kept], similarities[kept]
         names = [pair for pair, keep in zip(names, kept) if keep]
         inliers = inliers[kept]
@@ -126,10 +137,21 @@ def find_groups(
     return _connected(links, pairs, options.min_size)
 
 
-def _candidates(
+def candidate_pairs(
     index: ImageIndex, options: GroupOptions
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns pairs [P, 2] of ids, the lower first, and their cosines [P]."""
+    """Returns pairs of photographs that look alike.
+
+    Args:
+        index: the photographs.
+        options: `similarity`, `neighbours` and `where` are used.
+
+    Returns:
+        int64 [P, 2], ids, the lower first; and float32 [P], their cosines.
+
+    Raises:
+        InputError: the filter is wrong.
+    """
     ids = index.matching(options.where)
     found: dict[tuple[int, int], float] = {}
     with Progress(len(ids), "Search", "photograph") as progress:

@@ -37,7 +37,8 @@ class IndexingOptions:
 
     Attributes:
         config: what is extracted; None: as the index says.
-        vectors: how global descriptors are stored in a new index.
+        vectors: how global descriptors are stored in a new index; None: as
+            float32.
         local_format: how local features are stored in a new index; None: they
             are not, and nothing can be verified geometrically.
         prefix: put before all names, for collections with equal names.
@@ -51,7 +52,7 @@ class IndexingOptions:
     """
 
     config: delf_config_pb2.DelfConfig | None = None
-    vectors: VectorOptions = dataclasses.field(default_factory=VectorOptions)
+    vectors: VectorOptions | None = None
     local_format: str | None = "binary"
     prefix: str = ""
     metadata_csv: PathLike | None = None
@@ -106,6 +107,12 @@ def index_photos(
             configuration, or the index is of another model.
     """
     directory = existing_directory(directory, "folder of photographs")
+    if options.vectors is not None and options.vectors.needs_training:
+        raise InputError(
+            f"--kind={options.vectors.kind} has to be trained on many images "
+            "before it takes any: extract them by tools/extract_features.py, "
+            "and build the index by tools/build_index.py."
+        )
     table = None
     if options.metadata_csv is not None:
         table = read_metadata_csv(options.metadata_csv)
@@ -205,7 +212,7 @@ def _opener(
         if index is None:
             settings = IndexSettings(
                 dimension=dimension,
-                vectors=options.vectors,
+                vectors=options.vectors or VectorOptions(),
                 local_format=options.local_format,
                 model=model,
                 extraction=text_format.MessageToString(config),

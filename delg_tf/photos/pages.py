@@ -72,6 +72,7 @@ def groups_page(
         "index": index.place,
         "least similarity": f"{options.similarity:g}",
         "least inliers": str(options.min_inliers),
+        "least share of the features": f"{options.min_share:g}",
     }
     shown = [_group(index, group) for group in groups]
     write_groups_page(path, title, lead, shown, settings)

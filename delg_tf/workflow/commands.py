@@ -145,7 +145,7 @@ def search(
 ) -> Command:
     """Searches a ground truth's queries; `--rerank` is in `more`."""
     return (
-        "tools/search.py",
+        "tools/search_features.py",
         f"--index_dir={index}",
         f"--dataset_file_path={ground_truth}",
         f"--query_features_dir={query_features}",
