@@ -275,7 +275,8 @@ def test_command_lines_from_photographs_to_pages(tmp_path, model):
         f"--index={place}",
         "--json",
         "--similarity=0.9",
-        "--min_inliers=25",
+        "--min_inliers=12",
+        "--min_share=0.2",
         f"--report={tmp_path / 'groups.html'}",
     )
     assert groups.returncode == 0, groups.stderr
