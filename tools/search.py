@@ -10,7 +10,11 @@ from delg_tf.retrieval import flags as retrieval_flags
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("index_dir", None, "Index made by tools/build_index.py.")
+flags.DEFINE_string(
+    "index_dir",
+    None,
+    "Index made by tools/build_index.py, in a folder or on Milvus.",
+)
 flags.DEFINE_string(
     "query_features_dir",
     None,
