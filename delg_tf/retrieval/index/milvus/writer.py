@@ -10,11 +10,9 @@ all. `rollback` drops what waits.
 
 import contextlib
 import dataclasses
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import filelock
 import numpy as np
 import pyarrow as pa
 from absl import logging
@@ -26,9 +24,10 @@ from delg_tf.retrieval.index.batches import CheckedBatch, checked_batch
 from delg_tf.retrieval.index.metadata import as_table, require_known
 from delg_tf.retrieval.index.milvus.checking import CUT_OFF
 from delg_tf.retrieval.index.milvus.database import BATCH, Database
-from delg_tf.retrieval.index.milvus.images import FIELDS, to_vector
+from delg_tf.retrieval.index.milvus.images import FIELDS, from_vector, to_vector
 from delg_tf.retrieval.index.milvus.index import local_folder
 from delg_tf.retrieval.index.milvus.local_shards import LocalShardsWriter
+from delg_tf.retrieval.index.milvus.locking import lock_index
 from delg_tf.retrieval.index.milvus.place import MilvusPlace
 from delg_tf.retrieval.index.milvus.record import read_record, write_record
 from delg_tf.retrieval.index.milvus.values import (
@@ -66,7 +65,8 @@ class MilvusWriter(IndexWriter):
         self._place = place
         self._database = Database(place)
         record = read_record(self._database, place.collection)
-        self._lock = _lock(place, local_folder(place, record), record.settings)
+        folder = local_folder(place, record)
+        self._lock = lock_index(place, folder, record.settings)
         try:
             self._load()
         except BaseException:
@@ -215,7 +215,10 @@ class MilvusWriter(IndexWriter):
             for row in self._database.get(
                 self._record.images, keys[start : start + step], FIELDS
             ):
-                rows[name_of(row["name"])] = {f: row[f] for f in FIELDS}
+                vector = from_vector(row["vector"], self.settings)
+                rows[name_of(row["name"])] = {f: row[f] for f in FIELDS} | {
+                    "vector": to_vector(vector, self.settings)
+                }
         # Removed by another since the names were read.
         require_known(names, [name in rows for name in names])
         return rows
@@ -282,25 +285,3 @@ class MilvusWriter(IndexWriter):
     def _require(self, names: Sequence[str]) -> None:
         check_names(names)
         require_known(names, [name in self._rows for name in names])
-
-
-def _lock(
-    place: MilvusPlace, folder: pathlib.Path, settings: IndexSettings
-) -> filelock.BaseFileLock | None:
-    """Keeps other writers away, where there is a file to do it with."""
-    if settings.local_format is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "writer.lock"
-    elif place.is_lite:
-        path = pathlib.Path(f"{place.uri}.{place.collection}.lock")
-    else:
-        return None
-    lock = filelock.FileLock(path, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise InputError(
-            f"The index {place.text} is being written by another process. Wait "
-            "for it to end."
-        ) from None
-    return lock
