@@ -61,6 +61,11 @@ setuptools.setup(
         "int8": ["nncf>=2.17"],
         # ONNX copies of exports and --runtime=onnxruntime.
         "onnx": ["onnx>=1.18", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+        # An index on Milvus: a file of Milvus Lite, or a server.
+        "milvus": [
+            "pymilvus>=2.6",
+            'milvus-lite>=3.0; sys_platform != "win32"',
+        ],
         # LiteRT (TensorFlow Lite) files of exports, float16 and int8.
         "litert": ["ai-edge-litert>=2.0", "ai-edge-quantizer>=0.10"],
         # Independent references that tests may compare with; never imported
@@ -74,9 +79,11 @@ setuptools.setup(
             "ai-edge-quantizer>=0.10",
             "apache-beam>=2.70",
             "import-linter>=2.0",
+            'milvus-lite>=3.0; sys_platform != "win32"',
             "nncf>=2.17",
             "onnx>=1.18",
             "onnxruntime>=1.20",
+            "pymilvus>=2.6",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
             "ruff>=0.9",

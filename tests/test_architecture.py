@@ -70,9 +70,9 @@ def test_everything_imported_is_a_declared_requirement():
     # Extras of the product itself, which it asks for where they are missing.
     optional = "".join(
         re.search(rf'"{extra}": \[(.*?)\]', setup, re.S)[1]
-        for extra in ("beam", "int8", "onnx", "litert")
+        for extra in ("beam", "int8", "onnx", "litert", "milvus")
     )
-    declared = set(re.findall(r'"([\w-]+)[><=]', required + optional))
+    declared = set(re.findall(r"""["']([\w-]+)[><=]""", required + optional))
     modules = {
         "absl": "absl-py",
         "ai_edge_litert": "ai-edge-litert",
@@ -81,6 +81,7 @@ def test_everything_imported_is_a_declared_requirement():
         "cv2": "opencv-python-headless",
         "faiss": "faiss-cpu",
         "google": "protobuf",
+        "milvus_lite": "milvus-lite",
         "PIL": "pillow",
         "skimage": "scikit-image",
     }

@@ -99,6 +99,7 @@ def _assert_holds(index, expected):
 def test_random_changes_equal_those_of_a_dictionary(place, seed):
     rng = random.Random(seed)
     reader, kept = open_index(place), open_index(place)
+    assert list(kept.names) == []
     committed, state = {}, {}
     writer = open_writer(place)
     for version in range(1, 91):

@@ -19,7 +19,12 @@ flags.DEFINE_string(
     None,
     "Folder of feature files, official or packed, or file of a store.",
 )
-flags.DEFINE_string("index_dir", None, "Folder of the index.")
+flags.DEFINE_string(
+    "index_dir",
+    None,
+    "Folder of the index; or on Milvus: milvus:PATH.db#COLLECTION, "
+    "milvus+http://HOST:19530/COLLECTION (experiments/at_scale/MILVUS.md).",
+)
 flags.DEFINE_string(
     "names_file",
     None,
@@ -74,7 +79,7 @@ def main() -> None:
     """Reads the flags and builds the index."""
     from delg_tf.features.storage.skipped import SKIPPED_FILE, write_skipped
     from delg_tf.retrieval.feature_store import FeatureStore
-    from delg_tf.retrieval.index.choice import open_index
+    from delg_tf.retrieval.index.choice import file_beside, open_index
     from delg_tf.retrieval.index.importing import (
         ImportOptions,
         import_features,
@@ -91,7 +96,7 @@ def main() -> None:
     )
     store = FeatureStore(FLAGS.features_dir)
     summary = import_features(FLAGS.index_dir, store, _names(), options)
-    skipped = pathlib.Path(f"{FLAGS.index_dir.rstrip('/')}.{SKIPPED_FILE}")
+    skipped = pathlib.Path(f"{file_beside(FLAGS.index_dir)}.{SKIPPED_FILE}")
     write_skipped(skipped, summary.skipped)
     print(f"{summary.added} images added, {summary.there} were there.")
     if summary.skipped:

@@ -14,7 +14,11 @@ FLAGS = flags.FLAGS
 
 _COMMANDS = ("describe", "verify", "compact", "remove", "set_metadata")
 
-flags.DEFINE_string("index_dir", None, "Index made by tools/build_index.py.")
+flags.DEFINE_string(
+    "index_dir",
+    None,
+    "Index made by tools/build_index.py, in a folder or on Milvus.",
+)
 flags.DEFINE_enum(
     "command",
     "describe",

@@ -11,7 +11,11 @@ from delg_tf.retrieval.ranking import flags as ranking_flags
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("index_dir", None, "Index made by tools/build_index.py.")
+flags.DEFINE_string(
+    "index_dir",
+    None,
+    "Index made by tools/build_index.py, in a folder or on Milvus.",
+)
 flags.DEFINE_string(
     "query_features_dir",
     None,

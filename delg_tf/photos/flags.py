@@ -14,7 +14,9 @@ FLAGS = flags.FLAGS
 
 def define_extraction_flags() -> None:
     """Defines the flags that say how photographs are extracted."""
-    flags.DEFINE_string("index", None, "Folder of the index.")
+    flags.DEFINE_string(
+        "index", None, "Folder of the index, or its place on Milvus."
+    )
     flags.DEFINE_string(
         "delf_config_path",
         None,

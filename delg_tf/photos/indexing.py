@@ -21,6 +21,7 @@ from delg_tf.protos import delf_config_pb2
 from delg_tf.retrieval.index.base import ImageIndex, IndexWriter
 from delg_tf.retrieval.index.choice import (
     create_index,
+    file_beside,
     index_exists,
     open_index,
     open_writer,
@@ -131,7 +132,7 @@ def index_photos(
         directory,
         known,
         _opener(place, index, config, options),
-        pathlib.Path(f"{str(place).rstrip('/')}.{SKIPPED_FILE}"),
+        pathlib.Path(f"{file_beside(place)}.{SKIPPED_FILE}"),
         extraction_identity(config),
     )
     with sink:

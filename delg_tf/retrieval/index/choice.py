@@ -1,4 +1,7 @@
-"""Indexes on any machine: creating, opening, writing."""
+"""Indexes in folders and on Milvus: creating, opening, writing.
+
+What is on Milvus, and pymilvus, is imported when a place names it.
+"""
 
 import contextlib
 import pathlib
@@ -10,6 +13,7 @@ from delg_tf.retrieval.index.base import ImageIndex, IndexWriter
 from delg_tf.retrieval.index.disk.index import DiskIndex
 from delg_tf.retrieval.index.disk.manifest import MANIFEST
 from delg_tf.retrieval.index.disk.writer import DiskWriter, create_disk_index
+from delg_tf.retrieval.index.milvus.place import is_milvus, parse_place
 from delg_tf.retrieval.index.settings import IndexSettings
 
 
@@ -17,12 +21,17 @@ def create_index(place: PathLike, settings: IndexSettings) -> None:
     """Makes an empty index.
 
     Args:
-        place: a folder, empty or missing.
+        place: a folder, empty or missing; or as `milvus.place` says.
         settings: what all images will have in common.
 
     Raises:
         InputError: something is there.
     """
+    if is_milvus(place):
+        from delg_tf.retrieval.index.milvus.creation import create_milvus_index
+
+        create_milvus_index(parse_place(place), settings)
+        return
     with atomic_directory(place, MANIFEST) as folder:
         create_disk_index(folder, settings)
 
@@ -34,7 +43,7 @@ def replaced_index(
     """Makes an empty index that takes the place of an older one.
 
     Args:
-        place: a folder.
+        place: a folder; or as `milvus.place` says.
         settings: what all images will have in common.
 
     Yields:
@@ -44,6 +53,14 @@ def replaced_index(
     Raises:
         InputError: something else is there.
     """
+    if is_milvus(place):
+        from delg_tf.retrieval.index.milvus.creation import (
+            replaced_milvus_index,
+        )
+
+        with replaced_milvus_index(parse_place(place), settings) as new:
+            yield new
+        return
     with atomic_directory(place, MANIFEST, overwrite=True) as folder:
         create_disk_index(folder, settings)
         yield folder
@@ -51,6 +68,10 @@ def replaced_index(
 
 def index_exists(place: PathLike) -> bool:
     """Whether there is an index, sound or not."""
+    if is_milvus(place):
+        from delg_tf.retrieval.index.milvus.creation import milvus_index_exists
+
+        return milvus_index_exists(parse_place(place))
     return (pathlib.Path(place) / MANIFEST).is_file()
 
 
@@ -60,6 +81,10 @@ def open_index(place: PathLike) -> ImageIndex:
     Raises:
         InputError: it is missing, no index, or damaged.
     """
+    if is_milvus(place):
+        from delg_tf.retrieval.index.milvus.index import MilvusIndex
+
+        return MilvusIndex(parse_place(place))
     return DiskIndex(place)
 
 
@@ -69,4 +94,15 @@ def open_writer(place: PathLike) -> IndexWriter:
     Raises:
         InputError: it is missing, no index, damaged, or being written.
     """
+    if is_milvus(place):
+        from delg_tf.retrieval.index.milvus.writer import MilvusWriter
+
+        return MilvusWriter(parse_place(place))
     return DiskWriter(place)
+
+
+def file_beside(place: PathLike) -> str:
+    """Returns how names of files begin that say more of an index."""
+    if is_milvus(place):
+        return parse_place(place).file_beside
+    return str(place).rstrip("/")
