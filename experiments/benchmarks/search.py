@@ -26,6 +26,13 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
+from delg_tf.retrieval.index.batches import ImageBatch
+from delg_tf.retrieval.index.choice import (
+    create_index,
+    open_index,
+    open_writer,
+)
+from delg_tf.retrieval.index.settings import IndexSettings
 from delg_tf.retrieval.vectors.base import Vectors
 from delg_tf.retrieval.vectors.choice import (
     open_vectors,
@@ -282,46 +289,41 @@ def measure_kind(
     return figures
 
 
-def measure_changes(folder: pathlib.Path, data: Data) -> dict[str, float]:
-    """Searches while segments are added and rows removed.
+def measure_changes(place: pathlib.Path, data: Data) -> dict[str, float]:
+    """Searches an index while another thread adds and removes images.
 
-    Over plain `Vectors`, as an index does it: each segment has descriptors
-    and a mask of rows that are left, and a change replaces the whole list.
+    Each commit adds a hundredth of the rows and removes a tenth of as many;
+    the reader takes up what is new before each search of one query.
     """
-    options = VectorOptions("float32")
-    size = max(1000, FLAGS.rows // 100)
-    segments: list[tuple[Vectors, np.ndarray]] = []
+    size = max(1000, len(data.array) // 100)
+    create_index(place, IndexSettings(dimension=data.array.shape[1]))
+    with open_writer(place) as writer:
+        for number in range(4):
+            writer.add(_batch(data, number, size))
+            writer.commit()
+    reader = open_index(place)
     stop = threading.Event()
-    counts, seconds = {}, {}
-
-    def add(number: int) -> None:
-        place = folder / str(number)
-        part = data.array[number * size : (number + 1) * size]
-        build(place, part, options)
-        vectors = open_vectors(place, options)
-        segments[:] = [*segments, (vectors, np.ones(len(part), bool))]
+    counts, seconds, taken_up = {}, {}, 0
 
     def search(what: str) -> None:
+        nonlocal taken_up
         counts[what] = 0
         start = time.perf_counter()
         while not stop.is_set():
-            for vectors, left in list(segments):
-                vectors.search(data.queries[:1], FLAGS.top, left)
+            taken_up += reader.refresh()
+            reader.search(data.queries[:1], FLAGS.top)
             counts[what] += 1
         seconds[what] = time.perf_counter() - start
 
     def change() -> None:
-        for number in range(4, 8):
-            add(number)
-            vectors, left = segments[0]
-            left = left.copy()
-            left[number::10] = False
-            segments[:] = [(vectors, left), *segments[1:]]
+        with open_writer(place) as writer:
+            for number in range(4, 8):
+                writer.add(_batch(data, number, size))
+                first = (number - 4) * size
+                writer.remove(str(i) for i in range(first, first + size // 10))
+                writer.commit()
 
-    folder.mkdir()
-    for number in range(4):
-        add(number)
-    for what, work in (("quiet", lambda: time.sleep(1)), ("changing", change)):
+    for what, work in (("quiet", lambda: time.sleep(2)), ("changing", change)):
         stop.clear()
         thread = threading.Thread(target=search, args=(what,))
         thread.start()
@@ -331,10 +333,19 @@ def measure_changes(folder: pathlib.Path, data: Data) -> dict[str, float]:
         stop.set()
         thread.join()
     return {
+        "images": len(open_index(place)),
         "searches_a_second": counts["quiet"] / seconds["quiet"],
         "while_changing": counts["changing"] / seconds["changing"],
-        "rows_added_a_second": 4 * size / seconds["work_changing"],
+        "commits_taken_up": taken_up,
+        "images_added_a_second": 4 * size / seconds["work_changing"],
     }
+
+
+def _batch(data: Data, number: int, size: int) -> ImageBatch:
+    rows = range(number * size, (number + 1) * size)
+    return ImageBatch(
+        [str(row) for row in rows], np.array(data.array[rows.start : rows.stop])
+    )
 
 
 def measure(scratch: pathlib.Path) -> dict:
