@@ -12,7 +12,7 @@ from planted import planted
 from skimage.transform import SimilarityTransform
 
 from delg_tf.matching import samples, transform
-from delg_tf.matching.affine_batch import AffineBatch
+from delg_tf.matching.affine_batch import AffineBatch, fit, polynomials
 from delg_tf.matching.backends import make_verifier
 from delg_tf.matching.config import (
     BACKENDS,
@@ -143,45 +143,70 @@ def test_few_inliers_are_found_by_two_matches():
 def test_batches_of_motions_are_single_ones():
     source, target, _, _ = planted(80, 0.7, 5.0, seed=1)
     batch = AffineBatch(source, target, 20.0)
-    rng = np.random.default_rng(0)
-    pairs = samples.draw(rng, 300, 80, 2)
-    triples = samples.draw(rng, 300, 80, 3)
-    assert (np.diff(np.sort(triples, axis=1), axis=1) > 0).all()
-    assert np.bincount(triples.ravel(), minlength=80).min() > 0
+    population = np.array([80, 4])
+    pairs = samples.draw(samples.uniforms(0, 300, 2), population)
+    triples = samples.draw(samples.uniforms(0, 300, 3), population)
+    for drawn, size in zip(np.moveaxis(triples, 0, 2), population):
+        assert (np.diff(np.sort(drawn, axis=1), axis=1) > 0).all()
+        times = np.bincount(drawn.ravel(), minlength=size)
+        assert len(times) == size and times.min() > 0
+    pairs, triples = [row[0] for row in pairs], [row[0] for row in triples]
     points = batch.source, batch.target
-    models = np.concatenate(
+    motions = np.concatenate(
         [
             samples.similarities(*points, pairs),
             samples.affinities(*points, triples),
-        ]
+        ],
+        axis=1,
     )
-    costs, inliers = batch.costs_and_inliers(models)
-    fitted = {
-        kind: batch.fit(inliers, kind) for kind in ("affine", "similarity")
-    }
-    far = np.add(models[:1], [[0, 0, 1e3], [0, 0, 1e3]])
+    costs, sums = batch.costs_and_sums(polynomials(motions))
+    fitted = {kind: fit(sums, kind) for kind in ("affine", "similarity")}
     # Nothing is an inlier.
-    highest = batch.costs_and_inliers(far)[0][0]
-    for row, rows in enumerate([*pairs, *triples]):
-        model = batch.in_pixels(models[row])
-        error = transform.residuals(model, source, target)
-        assert error[rows].max() < 1e-6
-        np.testing.assert_array_equal(inliers[row], error < 20)
-        cost = (np.minimum(error, 20) ** 2).sum() / (20.0**2 * 80)
-        assert costs[row] / highest == pytest.approx(cost, abs=1e-9)
-    # In single precision, of what is left of them.
-    kept = transform.are_plausible(models[:, :, :2], MatchingConfig())
-    np.testing.assert_allclose(
-        batch.costs(models)[kept], costs[kept], rtol=1e-4
-    )
+    far = motions[:, :1] + np.array([[0, 0, 1e3, 0, 0, 1e3]]).T
+    highest = batch.costs_and_sums(polynomials(far))[0][0]
     homogeneous = np.column_stack([source, np.ones(80)])
-    for row in np.flatnonzero(inliers.sum(axis=1) > 5)[:20]:
-        some = inliers[row]
+    for row, rows in enumerate([*zip(*pairs), *zip(*triples)]):
+        model = batch.in_pixels(motions[:, row])
+        error = transform.residuals(model, source, target)
+        assert error[list(rows)].max() < 1e-6
+        cost = (np.minimum(error, 20) ** 2).sum() / (20.0**2 * 80)
+        assert costs[row] / highest == pytest.approx(cost, abs=1e-6)
+        some = error < 20
+        if row % 10 or some.sum() <= 5:
+            continue
         affine = np.linalg.lstsq(homogeneous[some], target[some])[0].T
         similar = SimilarityTransform.from_estimate(source[some], target[some])
         for kind, slow in (("affine", affine), ("similarity", similar.params)):
-            found = batch.in_pixels(fitted[kind][row])
+            found = batch.in_pixels(fitted[kind][:, row])
             np.testing.assert_allclose(found, slow[:2], atol=1e-6)
+    # In single precision, of what is left of them.
+    linear = motions[[0, 1, 3, 4]].T.reshape(-1, 2, 2)
+    kept = np.flatnonzero(transform.are_plausible(linear, MatchingConfig()))
+    factors = polynomials(motions[:, kept]).astype(np.float32)
+    np.testing.assert_allclose(batch.costs(factors), costs[kept], rtol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "opencv"])
+def test_pairs_do_not_disturb_each_other(backend):
+    verifier = make_verifier(MatchingConfig(backend=backend, iterations=300))
+    pairs = [
+        planted(count, share, 2.0, seed)[:2]
+        for seed, (count, share) in enumerate(
+            [(900, 0.04), (3, 1), (40, 0.3), (0, 0), (600, 0.0), (700, 0.2)]
+        )
+    ]
+    # Matches on one point have no motion.
+    pairs.insert(2, (np.ones((8, 2)), np.ones((8, 2))))
+    together = verifier.estimate_all(pairs)
+    assert len({result.num_inliers for result in together}) > 3
+    for some in (pairs[::-1], pairs[1::2]):
+        for pair, result in zip(some, verifier.estimate_all(some)):
+            number = next(n for n, p in enumerate(pairs) if p is pair)
+            expected = together[number]
+            np.testing.assert_array_equal(result.inliers, expected.inliers)
+            assert (result.model is None) == (expected.model is None)
+            if result.model is not None:
+                np.testing.assert_array_equal(result.model, expected.model)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "opencv", "skimage"])

@@ -3,6 +3,8 @@
 The squared residual of a motion is a polynomial of the match's coordinates, so
 residuals of all motions are one matrix product. So are the sums that least
 squares over the inliers of each motion need.
+
+A motion is a column of six numbers, see `samples`.
 """
 
 import numpy as np
@@ -18,110 +20,133 @@ class AffineBatch:
         source: [M, 2] float64.
         target: [M, 2] float64.
         threshold: pixels, from which on a match is no inlier.
+
+    Attributes:
+        source: [2, M] float64, centred, of unit size.
+        target: [2, M] float64, likewise.
     """
 
     def __init__(
         self, source: np.ndarray, target: np.ndarray, threshold: float
     ):
         self._centres = source.mean(axis=0), target.mean(axis=0)
-        source = source - self._centres[0]
-        target = target - self._centres[1]
-        self._unit = max(np.abs(source).max(), np.abs(target).max(), 1e-9)
-        self.source = source / self._unit
-        self.target = target / self._unit
+        self.source = np.ascontiguousarray((source - self._centres[0]).T)
+        self.target = np.ascontiguousarray((target - self._centres[1]).T)
+        self._unit = max(
+            np.abs(self.source).max(), np.abs(self.target).max(), 1e-9
+        )
+        self.source /= self._unit
+        self.target /= self._unit
         self._limit = (threshold / self._unit) ** 2
-        (y, x), (v, u) = self.source.T, self.target.T
-        # [12 + 1, M]; see `_polynomials` and `_Sums`.
-        self._terms = np.stack(
-            [y * y, y * x, x * x, y, x, np.ones(len(y)),
-             v * y, v * x, v, u * y, u * x, u, v * v + u * u]
-        )  # fmt: skip
+        # [12 + 1, M]; see `polynomials` and `fit`.
+        self._terms = np.empty((13, len(source)))
+        (y, x), (v, u) = self.source, self.target
+        self._terms[0:2] = y * self.source
+        self._terms[2] = x * x
+        self._terms[3:5] = self.source
+        self._terms[5] = 1
+        self._terms[6:8] = v * self.source
+        self._terms[8] = v
+        self._terms[9:11] = u * self.source
+        self._terms[11] = u
+        self._terms[12] = v * v + u * u
+        self._single = self._terms.astype(np.float32)
 
-    def in_pixels(self, model: np.ndarray) -> np.ndarray:
-        """Returns [2, 3] for pixels of one that is for `source`, `target`."""
+    def in_pixels(self, motion: np.ndarray) -> np.ndarray:
+        """Returns [2, 3] for pixels of [6] that is for `source`, `target`."""
+        model = motion.reshape(2, 3)
         linear = model[:, :2]
         shift = model[:, 2] * self._unit + self._centres[1]
         shift = shift - linear @ self._centres[0]
         return np.column_stack([linear, shift])
 
-    def costs(self, models: np.ndarray) -> np.ndarray:
+    def costs(self, factors: np.ndarray) -> np.ndarray:
         """Returns [N] float32, the sum of truncated squared residuals.
 
         It is MSAC's cost: an outlier costs as much as the threshold squared.
 
         Args:
-            models: [N, 2, 3].
+            factors: [13, N] float32, see `polynomials`.
         """
-        terms = self._terms.astype(np.float32)
-        ones = np.ones(terms.shape[1], np.float32)
-        factors = _polynomials(models).astype(np.float32)
-        costs = np.empty(len(models), np.float32)
-        step = max(1, _AT_A_TIME // terms.shape[1])
+        matches, count = self._single.shape[1], factors.shape[1]
+        ones = np.ones(matches, np.float32)
+        costs = np.empty(count, np.float32)
+        step = min(max(1, _AT_A_TIME // matches), max(count, 1))
         # With an array NumPy takes minima several times faster than with a
         # number.
-        limits = np.full((step, terms.shape[1]), self._limit, np.float32)
-        for start in range(0, len(models), step):
-            squares = factors[start : start + step] @ terms
+        limits = np.full((step, matches), self._limit, np.float32)
+        for start in range(0, count, step):
+            squares = factors[:, start : start + step].T @ self._single
             np.minimum(squares, limits[: len(squares)], out=squares)
             # A product with ones adds faster than a sum.
             np.matmul(squares, ones, out=costs[start : start + step])
         return costs
 
-    def costs_and_inliers(
-        self, models: np.ndarray
+    def costs_and_sums(
+        self, factors: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns `costs` in double precision, and inliers [N, M] bool."""
-        squares = _polynomials(models) @ self._terms
-        inliers = squares < self._limit
-        return np.minimum(squares, self._limit).sum(axis=1), inliers
-
-    def fit(self, inliers: np.ndarray, model: str) -> np.ndarray:
-        """Fits a motion to each row of inliers, by least squares.
+        """Returns `costs` in double precision, and what `fit` needs.
 
         Args:
-            inliers: [N, M] bool.
-            model: "affine" or "similarity".
+            factors: [13, N] float64, see `polynomials`.
 
         Returns:
-            [N, 2, 3]; numbers are not finite where inliers do not determine
-            the motion.
+            [N] and [12, N] float64, the sums over each motion's inliers.
         """
-        sums = (inliers.astype(np.float64) @ self._terms.T).T
-        yy, yx, xx, y, x, count, vy, vx, v, uy, ux, u, _ = sums
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # Covariances, times the number of inliers.
-            yy, yx, xx = (
-                yy - y * y / count,
-                yx - y * x / count,
-                xx - x * x / count,
-            )
-            vy, vx = vy - v * y / count, vx - v * x / count
-            uy, ux = uy - u * y / count, ux - u * x / count
-            if model == "similarity":
-                size = yy + xx
-                cosine, sine = (vy + ux) / size, (uy - vx) / size
-                linear = np.array([[cosine, -sine], [sine, cosine]])
-            else:
-                size = yy * xx - yx * yx
-                size[size <= 1e-12 * yy * xx] = np.nan
-                linear = np.array(
-                    [[vy * xx - vx * yx, vx * yy - vy * yx],
-                     [uy * xx - ux * yx, ux * yy - uy * yx]]
-                ) / size  # fmt: skip
-            shift = (
-                np.array([v, u]) - linear[:, 0] * y - linear[:, 1] * x
-            ) / count
-        return np.concatenate([linear, shift[:, None]], axis=1).transpose(
-            2, 0, 1
-        )
+        squares = factors.T @ self._terms
+        inliers = (squares < self._limit).astype(np.float64)
+        np.minimum(squares, self._limit, out=squares)
+        return squares.sum(axis=1), self._terms[:12] @ inliers.T
 
 
-def _polynomials(models: np.ndarray) -> np.ndarray:
-    """Returns [N, 13], the factors of `AffineBatch`'s terms."""
-    (a, b, c), (d, e, f) = models.transpose(1, 2, 0)
-    return np.stack(
-        [a * a + d * d, 2 * (a * b + d * e), b * b + e * e,
-         2 * (a * c + d * f), 2 * (b * c + e * f), c * c + f * f,
-         -2 * a, -2 * b, -2 * c, -2 * d, -2 * e, -2 * f, np.ones(len(models))],
-        axis=1,
-    )  # fmt: skip
+def fit(sums: np.ndarray, model: str) -> np.ndarray:
+    """Fits a motion to the inliers of each, by least squares.
+
+    Args:
+        sums: [12, N], see `AffineBatch.costs_and_sums`.
+        model: "affine" or "similarity".
+
+    Returns:
+        [6, N]; numbers are not finite where inliers do not determine the
+        motion.
+    """
+    yy, yx, xx, y, x, count, vy, vx, v, uy, ux, u = sums
+    motions = np.empty((6, len(count)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Covariances, times the number of inliers.
+        yy, yx, xx = yy - y * y / count, yx - y * x / count, xx - x * x / count
+        vy, vx = vy - v * y / count, vx - v * x / count
+        uy, ux = uy - u * y / count, ux - u * x / count
+        if model == "similarity":
+            size = yy + xx
+            motions[0] = motions[4] = (vy + ux) / size
+            motions[3] = (uy - vx) / size
+            motions[1] = -motions[3]
+        else:
+            size = yy * xx - yx * yx
+            size[size <= 1e-12 * yy * xx] = np.nan
+            motions[0], motions[1] = vy * xx - vx * yx, vx * yy - vy * yx
+            motions[3], motions[4] = uy * xx - ux * yx, ux * yy - uy * yx
+            motions[[0, 1, 3, 4]] /= size
+        motions[2] = (v - motions[0] * y - motions[1] * x) / count
+        motions[5] = (u - motions[3] * y - motions[4] * x) / count
+    return motions
+
+
+def polynomials(motions: np.ndarray) -> np.ndarray:
+    """Returns [13, N], the factors of `AffineBatch`'s terms.
+
+    Args:
+        motions: [6, N].
+    """
+    a, b, c, d, e, f = motions
+    factors = np.empty((13, len(a)))
+    factors[0] = a * a + d * d
+    factors[1] = 2 * (a * b + d * e)
+    factors[2] = b * b + e * e
+    factors[3] = 2 * (a * c + d * f)
+    factors[4] = 2 * (b * c + e * f)
+    factors[5] = c * c + f * f
+    np.multiply(motions, -2, out=factors[6:12])
+    factors[12] = 1
+    return factors

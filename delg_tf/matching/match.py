@@ -1,6 +1,7 @@
 """Matching two images by their local features."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -53,20 +54,67 @@ def match_local_features(
     Raises:
         InputError: the two images' descriptors differ in their depth.
     """
-    if not isinstance(query, PreparedFeatures):
-        query = PreparedFeatures.of(query)
-    if not isinstance(index, PreparedFeatures):
-        index = PreparedFeatures.of(index)
-    if len(query) and len(index) and query.depth != index.depth:
-        raise InputError(
-            f"The query's local descriptors have {query.depth} dimensions, "
-            f"the index image's {index.depth}. Extract both with one model."
-        )
+    return match_with_many(query, [index], config, verifier)[0]
+
+
+def match_with_many(
+    query: Features | PreparedFeatures,
+    indexes: Sequence[Features | PreparedFeatures],
+    config: MatchingConfig,
+    verifier: Verifier | None = None,
+) -> list[Match]:
+    """Matches a query with several images: faster than one after the other.
+
+    Args:
+        query: features of the query image; may be empty.
+        indexes: features of the index images; each may be empty.
+        config: the settings.
+        verifier: as there.
+
+    Returns:
+        What `match_local_features` returns for each.
+
+    Raises:
+        InputError: two images' descriptors differ in their depth.
+    """
+    query = _prepared(query)
+    indexes = [_prepared(index) for index in indexes]
+    for index in indexes:
+        if len(query) and len(index) and query.depth != index.depth:
+            raise InputError(
+                f"The query's local descriptors have {query.depth} dimensions, "
+                f"the index image's {index.depth}. Extract both with one model."
+            )
     verifier = make_verifier(config) if verifier is None else verifier
-    putative = putative_matches_of_images(query, index, config)
-    source = index.locations[putative[:, 1]]
-    target = query.locations[putative[:, 0]]
-    result = verifier.estimate(source, target)
+    putatives = [
+        putative_matches_of_images(query, index, config) for index in indexes
+    ]
+    points = [
+        (index.locations[putative[:, 1]], query.locations[putative[:, 0]])
+        for index, putative in zip(indexes, putatives)
+    ]
+    return [
+        _match(putative, *pair, result, config)
+        for putative, pair, result in zip(
+            putatives, points, verifier.estimate_all(points), strict=True
+        )
+    ]
+
+
+def _prepared(features: Features | PreparedFeatures) -> PreparedFeatures:
+    if isinstance(features, PreparedFeatures):
+        return features
+    return PreparedFeatures.of(features)
+
+
+def _match(
+    putative: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+    result: Verification,
+    config: MatchingConfig,
+) -> Match:
+    """Counts inliers as the settings want it."""
     inliers = result.inliers
     if config.unique_inliers and result.model is not None:
         error = transform.residuals(result.model, source, target)

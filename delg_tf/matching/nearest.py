@@ -11,8 +11,10 @@ import numpy as np
 _PAIRS_AT_A_TIME = 1 << 24
 
 
-def nearest(points: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
-    """Returns [N, min(count, len(others))], the nearest others of each point.
+def nearest(
+    points: np.ndarray, others: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the nearest others of each point by Euclidean distance.
 
     |a - b|^2 is |a|^2 - 2 (a.b - |b|^2 / 2): the nearest has the largest
     a.b - |b|^2 / 2.
@@ -21,10 +23,14 @@ def nearest(points: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
         points: [N, D] float32.
         others: [M, D] float32, M is 1 or more.
         count: neighbours of each.
+
+    Returns:
+        Rows [N, min(count, M)], and a.b - |b|^2 / 2 of the first, [N] float32.
     """
     count = min(count, len(others))
     halves = np.einsum("nd,nd->n", others, others) / 2
     found = np.empty((len(points), count), np.int64)
+    highest = np.empty(len(points), np.float32)
     step = max(1, _PAIRS_AT_A_TIME // len(others))
     for start in range(0, len(points), step):
         order = points[start : start + step] @ others.T
@@ -32,9 +38,12 @@ def nearest(points: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
         for rank in range(count):
             best = order.argmax(axis=1)
             found[start : start + step, rank] = best
+            if rank == 0:
+                values = np.take_along_axis(order, best[:, None], axis=1)
+                highest[start : start + step] = values[:, 0]
             if rank + 1 < count:
                 np.put_along_axis(order, best[:, None], -np.inf, axis=1)
-    return found
+    return found, highest
 
 
 def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -45,6 +54,38 @@ def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """
     difference = first.astype(np.float64) - second
     return np.sqrt(np.einsum("nd,nd->n", difference, difference))
+
+
+def are_within(
+    points: np.ndarray,
+    others: np.ndarray,
+    rows: np.ndarray,
+    scores: np.ndarray,
+    limit: float,
+) -> np.ndarray:
+    """Returns [N] bool: whether `distances` are below a limit.
+
+    Only where rounding could decide are they computed.
+
+    Args:
+        points: [N, D] float32.
+        others: [M, D] float32.
+        rows: [N], a row of `others` for each point.
+        scores: [N], see `nearest`.
+        limit: exclusive.
+    """
+    norms = np.einsum("nd,nd->n", points, points).astype(np.float64)
+    squares = norms - 2 * scores.astype(np.float64)
+    # Each sum of D products in single precision is off by less than D + 2
+    # units of half the last place, of |a| |b| (Higham, Accuracy and Stability
+    # of Numerical Algorithms, 3.1), and |b| is at most |a| + |a - b|.
+    size = np.sqrt(norms) + 2 * limit
+    doubt = 8 * (points.shape[1] + 2) * 2.0**-24 * size**2
+    within = squares < limit**2
+    # What is not finite is in doubt, too.
+    unsure = np.flatnonzero(~(np.abs(squares - limit**2) > doubt))
+    within[unsure] = distances(points[unsure], others[rows[unsure]]) < limit
+    return within
 
 
 def nearest_codes(

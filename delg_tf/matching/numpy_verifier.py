@@ -1,22 +1,28 @@
 """Geometric verification in NumPy: all samples at once."""
 
 import itertools
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from delg_tf.matching import homography, samples, transform
-from delg_tf.matching.affine_batch import AffineBatch
-from delg_tf.matching.verifier import Verifier
+from delg_tf.matching.affine_batch import AffineBatch, fit, polynomials
+from delg_tf.matching.verifier import Fitted, Points, Verifier
 
 # So many of the best samples are optimised locally; after one round so many
 # of them go on, for so many rounds in all.
 _OPTIMISED = 32
-_CONTINUED = 12
+_CONTINUED = 6
 _ROUNDS = 6
 # Samples of two matches for one of three.
 _PAIRS_A_TRIPLE = 4
 # Of these so many become homographies.
 _HOMOGRAPHIES = 4
+# Samples held at a time, those of several pairs together.
+_SAMPLES_AT_A_TIME = 1 << 14
+# Matches are sorted by a sum of their coordinates, times these, that hardly any
+# two have in common: sorting once is faster than by each coordinate.
+_MIX = (12.9898233, 78.2331417, 37.7191513, 51.1375639)
 
 
 class NumpyVerifier(Verifier):
@@ -33,23 +39,51 @@ class NumpyVerifier(Verifier):
     The others are ranked by the sum of their truncated squared residuals
     (MSAC), and the best are fitted to their inliers until they do not improve.
 
-    Matches are sorted by their coordinates first: the result depends on the
-    points and the seed, not on the points' order.
+    Matches are put into an order that their coordinates decide: the result
+    depends on the points and the seed, not on the points' order.
+
+    Several pairs of images are computed together, as NumPy takes as long to
+    begin with a small array as to work on it. What is computed together are
+    single numbers, and products are of one pair each: a pair's result does not
+    depend on the others.
     """
 
-    def _fit(
-        self, source: np.ndarray, target: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        order = np.lexsort((*source.T, *target.T))
-        batch = AffineBatch(
-            source[order], target[order], self._config.residual_threshold
-        )
-        models = self._hypotheses(batch)
-        if len(models) == 0:
-            return None
-        best = np.argsort(batch.costs(models), kind="stable")[:_OPTIMISED]
-        models = map(batch.in_pixels, self._optimise(batch, models[best]))
+    def _fit_all(self, pairs: Sequence[Points]) -> list[Fitted]:
+        samples_of_pair = self._config.iterations + self._triples()
+        step = max(1, _SAMPLES_AT_A_TIME // samples_of_pair)
+        return [
+            found
+            for start in range(0, len(pairs), step)
+            for found in self._fit_some(pairs[start : start + step])
+        ]
+
+    def _fit_some(self, pairs: Sequence[Points]) -> list[Fitted]:
+        batches = []
+        for source, target in pairs:
+            order = _order(source, target)
+            batches.append(
+                AffineBatch(
+                    source[order],
+                    target[order],
+                    self._config.residual_threshold,
+                )
+            )
+        optimised = self._optimise(batches, *self._best(batches))
+        return [
+            self._first_plausible(map(batch.in_pixels, motions), *points)
+            for batch, motions, points in zip(
+                batches, optimised, pairs, strict=True
+            )
+        ]
+
+    def _first_plausible(
+        self,
+        models: Iterable[np.ndarray],
+        source: np.ndarray,
+        target: np.ndarray,
+    ) -> Fitted:
         if self._config.model == "homography":
+            order = _order(source, target)
             models = homography.refine(
                 itertools.islice(models, _HOMOGRAPHIES),
                 source[order],
@@ -63,51 +97,120 @@ class NumpyVerifier(Verifier):
                 return model, inliers
         return None
 
-    def _hypotheses(self, batch: AffineBatch) -> np.ndarray:
-        """Returns [N, 2, 3], the plausible motions through samples."""
-        config = self._config
-        rng = np.random.default_rng(config.seed)
-        points = batch.source, batch.target
-        population = len(batch.source)
-        pairs = samples.draw(rng, config.iterations, population, 2)
-        found = [samples.similarities(*points, pairs)]
-        if config.model != "similarity":
-            count = -(-config.iterations // _PAIRS_A_TRIPLE)
-            triples = samples.draw(rng, count, population, 3)
-            found.append(samples.affinities(*points, triples))
-        return self._plausible(np.concatenate(found))
+    def _triples(self) -> int:
+        """Returns the number of samples of three."""
+        if self._config.model == "similarity":
+            return 0
+        return -(-self._config.iterations // _PAIRS_A_TRIPLE)
 
-    def _plausible(self, models: np.ndarray) -> np.ndarray:
+    def _hypotheses(
+        self, batches: Sequence[AffineBatch]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the plausible motions through samples.
+
+        Returns:
+            [6, N], and how many of them are each pair's.
+        """
+        seed, iterations = self._config.seed, self._config.iterations
+        source = np.concatenate([batch.source for batch in batches], axis=1)
+        target = np.concatenate([batch.target for batch in batches], axis=1)
+        population = np.array([batch.source.shape[1] for batch in batches])
+        first = (np.cumsum(population) - population)[:, None]
+
+        def rows(count: int, size: int) -> list[np.ndarray]:
+            values = samples.uniforms(seed, count, size)
+            return [row + first for row in samples.draw(values, population)]
+
+        motions = samples.similarities(source, target, rows(iterations, 2))
+        if self._triples():
+            triples = rows(self._triples(), 3)
+            affine = samples.affinities(source, target, triples)
+            motions = np.concatenate([motions, affine], axis=2)
+        counts = motions.shape[2]
+        motions = motions.reshape(6, -1)
+        kept = self._plausible(motions)
+        counts = kept.reshape(len(batches), counts).sum(axis=1)
+        return motions.take(np.flatnonzero(kept), axis=1), counts
+
+    def _plausible(self, motions: np.ndarray) -> np.ndarray:
+        """Returns [N] bool for [6, N]."""
         with np.errstate(invalid="ignore", over="ignore"):
-            kept = np.isfinite(models).all(axis=(1, 2))
-            kept &= transform.are_plausible(models[:, :, :2], self._config)
-        return models[kept]
+            a, b, _, d, e, _ = motions
+            kept = transform.are_plausible_parts(a, b, d, e, self._config)
+            kept &= np.isfinite(motions.sum(axis=0))
+        return kept
 
-    def _optimise(self, batch: AffineBatch, models: np.ndarray) -> np.ndarray:
+    def _best(
+        self, batches: Sequence[AffineBatch]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns [6, N], the best samples' motions, and each one's pair."""
+        motions, counts = self._hypotheses(batches)
+        factors = polynomials(motions).astype(np.float32)
+        ends = np.cumsum(counts)
+        best = [
+            start
+            + np.argsort(batch.costs(factors[:, start:end]), kind="stable")[
+                :_OPTIMISED
+            ]
+            for batch, start, end in zip(
+                batches, ends - counts, ends, strict=True
+            )
+        ]
+        owners = np.repeat(np.arange(len(best)), [len(rows) for rows in best])
+        return motions.take(np.concatenate(best), axis=1), owners
+
+    def _optimise(
+        self,
+        batches: Sequence[AffineBatch],
+        motions: np.ndarray,
+        owners: np.ndarray,
+    ) -> list[np.ndarray]:
         """Fits each motion to its inliers, as long as that lowers its cost.
 
         Args:
-            batch: the matches.
-            models: [K, 2, 3].
+            batches: the matches.
+            motions: [6, N].
+            owners: [N], which batch each belongs to, ascending.
 
         Returns:
-            [K, 2, 3], the best first.
+            [K, 6] for each batch, the best first.
         """
         kind = "similarity" if self._config.model == "similarity" else "affine"
-        best, lowest = models.copy(), np.full(len(models), np.inf)
-        rows = np.arange(len(models))
+        best, lowest = motions.copy(), np.full(len(owners), np.inf)
+        limits = np.searchsorted(owners, np.arange(len(batches) + 1))
+        rows = np.arange(len(owners))
         for number in range(_ROUNDS):
-            costs, inliers = batch.costs_and_inliers(models)
-            better = costs < lowest[rows]
-            if number == 1:
-                better &= costs <= np.sort(costs)[:_CONTINUED][-1]
-            rows, models = rows[better], models[better]
-            best[rows], lowest[rows] = models, costs[better]
-            models = batch.fit(inliers[better], kind)
-            kept = np.isfinite(models).all(axis=(1, 2))
-            with np.errstate(invalid="ignore", over="ignore"):
-                kept &= transform.are_plausible(models[:, :, :2], self._config)
-            rows, models = rows[kept], models[kept]
+            factors = polynomials(motions)
+            costs, sums = np.empty(len(rows)), np.empty((12, len(rows)))
+            better = np.empty(len(rows), bool)
+            places = np.searchsorted(rows, limits)
+            for batch, start, end in zip(batches, places, places[1:]):
+                if start == end:
+                    continue
+                part = slice(start, end)
+                costs[part], sums[:, part] = batch.costs_and_sums(
+                    factors[:, part]
+                )
+                better[part] = costs[part] < lowest[rows[part]]
+                if number == 1 and end - start > _CONTINUED:
+                    last = np.partition(costs[part], _CONTINUED - 1)
+                    better[part] &= costs[part] <= last[_CONTINUED - 1]
+            rows = rows[better]
+            best[:, rows], lowest[rows] = motions[:, better], costs[better]
+            motions = fit(sums[:, better], kind)
+            kept = self._plausible(motions)
+            rows, motions = rows[kept], motions[:, kept]
             if len(rows) == 0:
                 break
-        return best[np.argsort(lowest, kind="stable")]
+        return [
+            best[:, start + np.argsort(lowest[start:end], kind="stable")].T
+            for start, end in itertools.pairwise(limits)
+        ]
+
+
+def _order(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Returns [M] row numbers in an order that the coordinates decide."""
+    (y, x), (v, u) = source.T, target.T
+    with np.errstate(invalid="ignore", over="ignore"):
+        mixed = y * _MIX[0] + x * _MIX[1] + v * _MIX[2] + u * _MIX[3]
+    return np.argsort(mixed, kind="stable")

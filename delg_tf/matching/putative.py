@@ -4,6 +4,7 @@ import numpy as np
 
 from delg_tf.matching.config import MatchingConfig
 from delg_tf.matching.nearest import (
+    are_within,
     distances,
     distances_of_codes,
     nearest,
@@ -50,12 +51,17 @@ def putative_matches(
             "`query_descriptors` and `index_descriptors` must have the same "
             f"depth. Received: {query.shape[1]} and {index.shape[1]}."
         )
-    rows = nearest(query, index, _neighbours(config))
-    columns = [distances(query, index[column]) for column in rows.T]
-    matches = _accepted(rows, columns, config)
+    rows, scores = nearest(query, index, _neighbours(config))
+    limit = config.descriptor_distance
+    if config.ratio_test is None and limit is not None:
+        near = are_within(query, index, rows[:, 0], scores, limit)
+        matches = _pairs(near, rows)
+    else:
+        columns = [distances(query, index[column]) for column in rows.T]
+        matches = _accepted(rows, columns, config)
     if config.mutual and len(matches):
-        back = nearest(index[matches[:, 1]], query, 1)[:, 0]
-        matches = matches[back == matches[:, 0]]
+        back, _ = nearest(index[matches[:, 1]], query, 1)
+        matches = matches[back[:, 0] == matches[:, 0]]
     return matches
 
 
@@ -138,5 +144,10 @@ def _accepted(
         accepted &= columns[0] < config.descriptor_distance
     if config.ratio_test is not None and len(columns) > 1:
         accepted &= columns[0] < config.ratio_test * columns[1]
+    return _pairs(accepted, rows)
+
+
+def _pairs(accepted: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns [M, 2] int32, the accepted query features and their nearest."""
     query = np.flatnonzero(accepted)
     return np.stack([query, rows[query, 0]], axis=1).astype(np.int32)

@@ -108,21 +108,34 @@ def is_plausible(
 def are_plausible(linear: np.ndarray, config: MatchingConfig) -> np.ndarray:
     """Returns [H] bool: which linear parts [H, 2, 2] a camera could cause.
 
-    See `is_plausible`. The squares of the singular values are the roots of
+    See `is_plausible`.
+    """
+    parts = linear.reshape(-1, 4).T
+    return are_plausible_parts(*parts, config)
+
+
+def are_plausible_parts(
+    a: np.ndarray,
+    b: np.ndarray,
+    d: np.ndarray,
+    e: np.ndarray,
+    config: MatchingConfig,
+) -> np.ndarray:
+    """Does what `are_plausible` does with [[a, b], [d, e]], each [H].
+
+    The squares of the singular values are the roots of
     v^2 - |A|^2 v + det(A)^2.
     """
-    determinant = (
-        linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
-    )
-    plausible = np.ones(len(linear), bool)
+    determinant = a * e - b * d
+    plausible = np.ones(len(a), bool)
     if not config.allow_reflection:
         plausible = determinant > 0
     limit = config.max_scale_change
     if limit is None:
         return plausible
-    half = np.einsum("hij,hij->h", linear, linear) / 2
-    squared = determinant**2
-    largest = half + np.sqrt(np.maximum(half**2 - squared, 0))
+    half = (a * a + b * b + d * d + e * e) / 2
+    squared = determinant * determinant
+    largest = half + np.sqrt(np.maximum(half * half - squared, 0))
     # The smallest is squared / largest.
     return plausible & (largest <= limit**2) & (squared * limit**2 >= largest)
 
@@ -138,5 +151,10 @@ def spans_a_plane(points: np.ndarray) -> bool:
     """
     if len(points) < 3:
         return False
-    spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    points = points - points.mean(axis=0)
+    (yy, yx), (_, xx) = points.T @ points
+    if yy * xx - yx * yx > 1e-6 * (yy + xx) ** 2 and yy + xx > 1e-6:
+        # Far from a line: no need of the exact way.
+        return True
+    spread = np.linalg.svd(points, compute_uv=False)
     return bool(spread[1] > 1e-9 * max(spread[0], 1.0))

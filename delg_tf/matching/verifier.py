@@ -1,12 +1,16 @@
 """Geometric verification: which putative matches agree on one motion."""
 
-import abc
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from delg_tf.matching import transform
 from delg_tf.matching.config import MatchingConfig
+
+Points = tuple[np.ndarray, np.ndarray]
+# A model and its inliers.
+Fitted = tuple[np.ndarray, np.ndarray] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,11 +35,11 @@ class Verification:
         return cls(0, np.zeros(count, bool), None)
 
 
-class Verifier(abc.ABC):
+class Verifier:
     """Finds the motion on which most matches agree.
 
-    A subclass says how in `_fit`. It must give the same result at each call
-    for the same points and settings, in any order of calls.
+    A subclass says how, in `_fit` or `_fit_all`. It must give the same result
+    at each call for the same points and settings, in any order of calls.
     """
 
     def __init__(self, config: MatchingConfig):
@@ -56,16 +60,36 @@ class Verifier(abc.ABC):
         Raises:
             ValueError: a wrong shape, or a location that is not finite.
         """
-        source = _as_points("source", source)
-        target = _as_points("target", target)
-        if source.shape != target.shape:
-            raise ValueError(
-                "`source` and `target` must have as many points. Received: "
-                f"{source.shape} and {target.shape}."
+        return self.estimate_all([(source, target)])[0]
+
+    def estimate_all(self, pairs: Sequence[Points]) -> list[Verification]:
+        """Does what `estimate` does, for several pairs of images at once.
+
+        Args:
+            pairs: (source, target) of each.
+
+        Returns:
+            The same as of each pair alone.
+
+        Raises:
+            ValueError: a wrong shape, or a location that is not finite.
+        """
+        pairs = [_checked(*pair) for pair in pairs]
+        tried = [
+            pair for pair in pairs if len(pair[0]) >= self._config.min_putatives
+        ]
+        fitted = iter(self._fit_all(tried))
+        return [
+            self._verification(
+                source,
+                next(fitted)
+                if len(source) >= self._config.min_putatives
+                else None,
             )
-        fitted = None
-        if len(source) >= self._config.min_putatives:
-            fitted = self._fit(source, target)
+            for source, _ in pairs
+        ]
+
+    def _verification(self, source: np.ndarray, fitted: Fitted) -> Verification:
         if fitted is None:
             return Verification.none(len(source))
         model, inliers = fitted
@@ -83,10 +107,11 @@ class Verifier(abc.ABC):
             and not transform.spans_a_plane(points)
         )
 
-    @abc.abstractmethod
-    def _fit(
-        self, source: np.ndarray, target: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray] | None:
+    def _fit_all(self, pairs: Sequence[Points]) -> list[Fitted]:
+        """Fits a plausible model to each pair, as `_fit` does to one."""
+        return [self._fit(source, target) for source, target in pairs]
+
+    def _fit(self, source: np.ndarray, target: np.ndarray) -> Fitted:
         """Fits a plausible model (see `transform.is_plausible`).
 
         Args:
@@ -97,6 +122,18 @@ class Verifier(abc.ABC):
             The model, [2, 3] float64 (a homography: [3, 3], its inliers in
             front of the horizon), and the inliers [M] bool; or None.
         """
+        raise NotImplementedError
+
+
+def _checked(source: np.ndarray, target: np.ndarray) -> Points:
+    source = _as_points("source", source)
+    target = _as_points("target", target)
+    if source.shape != target.shape:
+        raise ValueError(
+            "`source` and `target` must have as many points. Received: "
+            f"{source.shape} and {target.shape}."
+        )
+    return source, target
 
 
 def _as_points(name: str, value: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import functools
+import math
 import os
 from collections.abc import Iterable, Sequence
 
@@ -15,8 +16,8 @@ from delg_tf.matching.config import MatchingConfig
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.pair_block import BlockCounts, PairBlock, count_block
 
-# Candidates of a query that a thread takes at a time: enough that the query
-# is prepared for many, few enough that threads end together.
+# Candidates of a query that a thread takes at a time, at most: enough that
+# much is computed together, few enough that threads end together.
 _CANDIDATES_A_BLOCK = 16
 # Blocks handed to the threads at a time.
 _BLOCKS_AT_A_TIME = 128
@@ -78,7 +79,7 @@ class InlierCounter:
         self._index_store.require_local(dict.fromkeys(i for _, i in new))
         known = len(self._bad)
         with Progress(len(new), "Geometric verification", "pair") as progress:
-            for block, result in self._run(_blocks(new)):
+            for block, result in self._run(_blocks(new, self._num_threads)):
                 for name, count in zip(block.candidates, result.inliers):
                     self._counts[block.query, name] = count
                 self._bad.update(dict.fromkeys(result.problems))
@@ -120,13 +121,17 @@ def _processors() -> int:
         return os.cpu_count() or 1
 
 
-def _blocks(pairs: Iterable[Pair]) -> list[PairBlock]:
-    """Groups pairs by their query."""
+def _blocks(pairs: Iterable[Pair], num_threads: int) -> list[PairBlock]:
+    """Groups pairs by their query, in blocks of which each thread gets one."""
     candidates: dict[str, list[str]] = {}
     for query, index in pairs:
         candidates.setdefault(query, []).append(index)
-    return [
-        PairBlock(query, tuple(names[start : start + _CANDIDATES_A_BLOCK]))
-        for query, names in candidates.items()
-        for start in range(0, len(names), _CANDIDATES_A_BLOCK)
-    ]
+    blocks = []
+    for query, names in candidates.items():
+        rounds = math.ceil(len(names) / (_CANDIDATES_A_BLOCK * num_threads))
+        size = math.ceil(len(names) / (rounds * num_threads))
+        blocks += [
+            PairBlock(query, tuple(names[start : start + size]))
+            for start in range(0, len(names), size)
+        ]
+    return blocks

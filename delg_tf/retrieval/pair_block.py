@@ -3,9 +3,8 @@
 import dataclasses
 
 from delg_tf.common.errors import InputError
-from delg_tf.matching.backends import make_verifier
 from delg_tf.matching.config import MatchingConfig
-from delg_tf.matching.match import match_local_features
+from delg_tf.matching.match import match_with_many
 from delg_tf.matching.prepared import PreparedFeatures
 from delg_tf.retrieval.feature_store import FeatureStore
 
@@ -54,8 +53,7 @@ def count_block(
         query = PreparedFeatures.of(query_store.matchable_features(block.query))
     except InputError as error:
         return BlockCounts(nothing, [str(error)])
-    verifier = make_verifier(config)
-    counts, problems = nothing, []
+    counts, problems, indexes = nothing, [], {}
     for place, name in enumerate(block.candidates):
         try:
             index = PreparedFeatures.of(index_store.matchable_features(name))
@@ -70,6 +68,8 @@ def count_block(
                 f"{query.depth} numbers, {index_store.local_path(name)} of "
                 f"{index.depth}. Extract both with the same model."
             )
-        match = match_local_features(query, index, config, verifier)
+        indexes[place] = index
+    matches = match_with_many(query, list(indexes.values()), config)
+    for place, match in zip(indexes, matches, strict=True):
         counts[place] = match.num_inliers
     return BlockCounts(counts, problems)
