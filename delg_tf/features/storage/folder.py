@@ -112,7 +112,7 @@ class FolderSource(FeatureSource):
         path = self.file_of(name, "local")
         if path.suffix != PACKED_SUFFIX:
             return feature_io.read_local_features(path)
-        return super()._read(name, decode_binary)
+        return super()._decoded(name, decode_binary)
 
     def _format_of(self, name: str, kind: str) -> str | None:
         path = self.file_of(name, kind)
