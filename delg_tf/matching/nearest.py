@@ -7,8 +7,6 @@ as rounding lets them be equal.
 import faiss
 import numpy as np
 
-from delg_tf.matching.products import inner_products
-
 # Distances are computed for so many pairs at a time (64 MiB of float32).
 _PAIRS_AT_A_TIME = 1 << 24
 
@@ -35,7 +33,7 @@ def nearest(
     highest = np.empty(len(points), np.float32)
     step = max(1, _PAIRS_AT_A_TIME // len(others))
     for start in range(0, len(points), step):
-        order = inner_products(points[start : start + step], others)
+        order = points[start : start + step] @ others.T
         order -= halves
         for rank in range(count):
             best = order.argmax(axis=1)
