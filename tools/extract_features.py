@@ -11,19 +11,12 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.extraction import flags as extraction_flags
-from delg_tf.extraction.levels.base import PRECISIONS, RUNTIMES
 from delg_tf.features.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string(
-    "delf_config_path", None, "Extraction configuration (text DelfConfig)."
-)
-flags.DEFINE_string(
-    "model_path",
-    None,
-    "SavedModel to use in place of the configuration's `model_path`.",
-)
+extraction_flags.define_config_flags()
+extraction_flags.define_network_flags()
 extraction_flags.define_image_flags()
 extraction_flags.define_output_flags()
 flags.DEFINE_enum(
@@ -46,20 +39,6 @@ flags.DEFINE_enum(
     "float32",
     GLOBAL_FORMATS,
     "Of global descriptors in packed files and in a store.",
-)
-flags.DEFINE_enum(
-    "runtime",
-    "auto",
-    RUNTIMES,
-    "What runs the network. auto: the fastest that is safe on this machine; "
-    "the log says which.",
-)
-flags.DEFINE_enum(
-    "precision",
-    "auto",
-    PRECISIONS,
-    "Of convolutions and matrix products. auto: bfloat16 where the processor "
-    "has it in hardware, by OpenVINO; else float32.",
 )
 flags.DEFINE_integer(
     "batch_size",

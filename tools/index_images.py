@@ -12,13 +12,14 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
+from delg_tf.extraction import flags as extraction_flags
 from delg_tf.features.compact.formats import LOCAL_FORMATS
 from delg_tf.photos import flags as photo_flags
 from delg_tf.retrieval.vectors import flags as vector_flags
 
 FLAGS = flags.FLAGS
 
-photo_flags.define_extraction_flags()
+photo_flags.define_photo_flags()
 vector_flags.define_vector_flags()
 flags.DEFINE_enum(
     "local_format",
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         memory_limit=None if limit is None else limit << 20,
     )
     done = index_photos(
-        arguments[0], FLAGS.index, options, photo_flags.make_extractor()
+        arguments[0], FLAGS.index, options, extraction_flags.make_extractor
     )
     print(
         f"{FLAGS.index}: {done.total} photographs; {done.added} added "

@@ -7,6 +7,7 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.data import image_limits
+from delg_tf.extraction import flags as extraction_flags
 from delg_tf.matching import flags as matching_flags
 
 FLAGS = flags.FLAGS
@@ -27,12 +28,7 @@ flags.DEFINE_string(
     "The first image's name in the folder or store --features_1_path.",
 )
 flags.DEFINE_string("features_2_name", None, "The same of the second image.")
-flags.DEFINE_string(
-    "delf_config_path", None, "Extraction configuration (text DelfConfig)."
-)
-flags.DEFINE_string(
-    "model_path", None, "SavedModel in place of the configuration's."
-)
+extraction_flags.define_config_flags()
 flags.DEFINE_string(
     "output_image", None, "Picture of the matches to write (needs both images)."
 )

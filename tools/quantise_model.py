@@ -12,17 +12,11 @@ Revisited format, mAP before and after.
 from absl import flags
 
 from delg_tf.common import cli
+from delg_tf.extraction import flags as extraction_flags
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string(
-    "delf_config_path", None, "Extraction configuration (text DelfConfig)."
-)
-flags.DEFINE_string(
-    "model_path",
-    None,
-    "SavedModel to use in place of the configuration's `model_path`.",
-)
+extraction_flags.define_config_flags()
 flags.DEFINE_string(
     "images_dir", None, "Folder of images, searched with its subfolders."
 )

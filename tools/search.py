@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from absl import flags
 
 from delg_tf.common import cli
+from delg_tf.extraction import flags as extraction_flags
 from delg_tf.photos import flags as photo_flags
 from delg_tf.retrieval import flags as retrieval_flags
 
 FLAGS = flags.FLAGS
 
-photo_flags.define_extraction_flags()
+photo_flags.define_photo_flags()
 retrieval_flags.define_reranking_flags()
 flags.DEFINE_bool(
     "rerank",
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     index = open_index(FLAGS.index)
     searches = search_photos(
-        index, arguments, options, photo_flags.make_extractor()
+        index, arguments, options, extraction_flags.make_extractor
     )
     if FLAGS.report:
         settings = {"index": FLAGS.index, "filter": FLAGS.where or "none"}

@@ -4,9 +4,48 @@ from absl import flags
 
 from delg_tf.common.errors import InputError
 from delg_tf.data import image_limits
+from delg_tf.extraction.levels.base import PRECISIONS, RUNTIMES
 from delg_tf.parallel import flags as parallel_flags
 
 FLAGS = flags.FLAGS
+
+
+def define_config_flags() -> None:
+    """Defines the flags of the configuration and of its model."""
+    flags.DEFINE_string(
+        "delf_config_path", None, "Extraction configuration (text DelfConfig)."
+    )
+    flags.DEFINE_string(
+        "model_path",
+        None,
+        "SavedModel to use in place of the configuration's `model_path`.",
+    )
+
+
+def define_network_flags() -> None:
+    """Defines the flags of how a network is run."""
+    flags.DEFINE_enum(
+        "runtime",
+        "auto",
+        RUNTIMES,
+        "What runs the network. auto: the fastest that is safe on this "
+        "machine; the log says which.",
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "auto",
+        PRECISIONS,
+        "Of convolutions and matrix products. auto: bfloat16 where the "
+        "processor has it in hardware, by OpenVINO; else float32.",
+    )
+
+
+def make_extractor(config: object) -> object:
+    """Returns an `Extractor` of a configuration, run as the flags say."""
+    # Loads TensorFlow.
+    from delg_tf.extraction.extractor import Extractor
+
+    return Extractor(config, runtime=FLAGS.runtime, precision=FLAGS.precision)
 
 
 def define_image_flags() -> None:

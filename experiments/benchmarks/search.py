@@ -48,6 +48,11 @@ flags.DEFINE_integer("queries", 70, "Queries of a batch.", lower_bound=1)
 flags.DEFINE_integer("top", 100, "Rows for each query.", lower_bound=1)
 flags.DEFINE_integer("rounds", 5, "Searches that are timed.", lower_bound=1)
 flags.DEFINE_integer("hnsw_rows", 100_000, "Descriptors in hnsw; 0: none.")
+flags.DEFINE_list(
+    "kinds",
+    ["float16", "int8", "ivfpq", "ivfpq + float16", "hnsw"],
+    "What is measured beside float32.",
+)
 flags.DEFINE_integer("sample", 50_000, "Descriptors that train ivfpq.")
 flags.DEFINE_float("noise", 0.7, "Spread of a cluster, in its radius.")
 flags.DEFINE_integer("seed", 0, "Of the descriptors.")
@@ -234,9 +239,10 @@ def measure_exact(folder: pathlib.Path, data: Data) -> list[Figures]:
 def measure_elsewhere(folder: pathlib.Path, data: Data) -> Figures:
     """Ours as a CPU without bfloat16 does it, against raw FAISS, in turns.
 
-    Over part of the rows: memory would not hold both arrays of a million.
+    Over half a million rows at most: memory would not hold both arrays of
+    more.
     """
-    array = data.array[: min(len(data.array), 100_000)]
+    array = data.array[: min(len(data.array), 500_000)]
     options = VectorOptions("float32", bfloat16_copy=False)
     seconds = build(folder, array, options)
     query = data.queries[:1]
@@ -374,6 +380,8 @@ def measure(scratch: pathlib.Path) -> dict:
         count = min(FLAGS.hnsw_rows, FLAGS.rows)
         kinds.append(("hnsw", VectorOptions("hnsw"), count))
     for name, options, count in kinds:
+        if name not in FLAGS.kinds:
+            continue
         folder = scratch / name.replace(" ", "")
         row = measure_kind(folder, name, options, data, count)
         # Of raw FAISS over as many rows, whose time grows with them.
