@@ -19,7 +19,7 @@ demo: $(VENV)/installed-demo
 
 # With what others wrote for the same formulas, to compare with.
 test: $(VENV)/installed-test,reference
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/installed-test,reference
 	@$(BIN)/python -m pytest -m slow

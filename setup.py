@@ -85,7 +85,7 @@ setuptools.setup(
             "onnxruntime>=1.20",
             "pymilvus>=2.6",
             "pytest>=8.0",
-            "pytest-xdist>=3.6",
+            "pytest-xdist>=3.7",
             "ruff>=0.9",
             "scikit-learn>=1.5",
             "tf2onnx>=1.17",

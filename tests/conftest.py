@@ -19,8 +19,15 @@ tf.config.set_logical_device_configuration(
 )
 
 # Files that take longest, first: with two at a time, none of them is left for
-# the end, when only one of the two has work.
-_LONGEST = ("test_runs", "test_demo", "test_extraction_run", "test_training")
+# the end, when only one of the two has work. (`make test` keeps this order by
+# --no-loadscope-reorder; by itself pytest-xdist begins with the most tests.)
+_LONGEST = (
+    "test_runs",
+    "test_demo",
+    "test_training",
+    "test_levels",
+    "test_extraction_run",
+)
 
 
 def pytest_collection_modifyitems(items):
