@@ -22,18 +22,7 @@ flags.DEFINE_string(
     "Google Landmarks v2, or one with the columns id and label, or path and "
     "label.",
 )
-flags.DEFINE_string(
-    "query_features_dir",
-    None,
-    "Folder of the queries' feature files, official or packed, or file of a "
-    "store; --rerank needs local features in it.",
-)
-flags.DEFINE_string(
-    "index_features_dir",
-    None,
-    "The same of the index images, for --rerank; without it the index, or if "
-    "that keeps no local features the folder or store that it was built from.",
-)
+retrieval_flags.define_feature_flags()
 flags.DEFINE_string(
     "query_names_file",
     None,

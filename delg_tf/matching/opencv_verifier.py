@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from delg_tf.matching import transform
-from delg_tf.matching.verifier import Verifier
+from delg_tf.matching.verifier import OneByOneVerifier
 
 # RANSAC stops before the last iteration only when it is this sure that no
 # sample without outliers has been missed.
@@ -20,7 +20,7 @@ _ESTIMATORS = {
 }
 
 
-class OpenCvVerifier(Verifier):
+class OpenCvVerifier(OneByOneVerifier):
     """RANSAC of OpenCV with its least-squares refinement.
 
     OpenCV draws the same samples (as row numbers) at each call. The rows are

@@ -7,7 +7,7 @@ from skimage import measure
 from skimage import transform as skimage_transform
 
 from delg_tf.matching import transform
-from delg_tf.matching.verifier import Verifier
+from delg_tf.matching.verifier import OneByOneVerifier
 
 # That a pair has no model is a result. (The filter is set once, as setting it
 # for each pair would not be safe among threads.)
@@ -22,7 +22,7 @@ _MODELS = {
 }
 
 
-class SkimageVerifier(Verifier):
+class SkimageVerifier(OneByOneVerifier):
     """RANSAC as the official code calls it (image_reranking.py).
 
     All iterations run. The inliers are those of the best sample's model; the

@@ -1,5 +1,6 @@
 """Geometric verification: which putative matches agree on one motion."""
 
+import abc
 import dataclasses
 from collections.abc import Sequence
 
@@ -35,10 +36,10 @@ class Verification:
         return cls(0, np.zeros(count, bool), None)
 
 
-class Verifier:
+class Verifier(abc.ABC):
     """Finds the motion on which most matches agree.
 
-    A subclass says how, in `_fit` or `_fit_all`. It must give the same result
+    A subclass says how, in `_fit_all`. It must give the same result
     at each call for the same points and settings, in any order of calls.
     """
 
@@ -107,22 +108,29 @@ class Verifier:
             and not transform.spans_a_plane(points)
         )
 
+    @abc.abstractmethod
     def _fit_all(self, pairs: Sequence[Points]) -> list[Fitted]:
-        """Fits a plausible model to each pair, as `_fit` does to one."""
-        return [self._fit(source, target) for source, target in pairs]
-
-    def _fit(self, source: np.ndarray, target: np.ndarray) -> Fitted:
-        """Fits a plausible model (see `transform.is_plausible`).
+        """Fits a plausible model (see `transform.is_plausible`) to each pair.
 
         Args:
-            source: [M, 2] float64, finite; M is `min_putatives` or more.
-            target: [M, 2] float64, finite.
+            pairs: source and target of each, [M, 2] float64, finite; M is
+                `min_putatives` or more.
 
         Returns:
             The model, [2, 3] float64 (a homography: [3, 3], its inliers in
             front of the horizon), and the inliers [M] bool; or None.
         """
-        raise NotImplementedError
+
+
+class OneByOneVerifier(Verifier):
+    """A verifier that takes a pair at a time."""
+
+    def _fit_all(self, pairs: Sequence[Points]) -> list[Fitted]:
+        return [self._fit(source, target) for source, target in pairs]
+
+    @abc.abstractmethod
+    def _fit(self, source: np.ndarray, target: np.ndarray) -> Fitted:
+        """Does what `_fit_all` does, for one pair."""
 
 
 def _checked(source: np.ndarray, target: np.ndarray) -> Points:

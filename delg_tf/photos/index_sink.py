@@ -67,11 +67,6 @@ class IndexSink(FeatureSink):
         self._waiting: list[_Waiting] = []
         self._since = time.monotonic()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the index is there and open."""
-        return self._writer is not None
-
     def contains(self, name: str) -> bool:
         """Whether the index has the photograph, and its file is as it was."""
         if name not in self._known:

@@ -108,23 +108,16 @@ def index_photos(
             configuration, or the index is of another model.
     """
     directory = existing_directory(directory, "folder of photographs")
-    if options.vectors is not None and options.vectors.needs_training:
-        raise InputError(
-            f"--kind={options.vectors.kind} has to be trained on many images "
-            "before it takes any: extract them by tools/extract_features.py, "
-            "and build the index by tools/build_index.py."
-        )
+    _check_kind(options.vectors)
     table = None
     if options.metadata_csv is not None:
         table = read_metadata_csv(options.metadata_csv)
     items = photos_in_folder(directory, options.prefix)
     index = open_index(place) if index_exists(place) else None
-    config = extraction_config(index, options.config)
-    config = with_absolute_paths(config)
-    wants_local = index is None and options.local_format is not None
-    config.use_global_features = True
-    config.use_local_features = wants_local or (
-        index is not None and index.settings.local_format is not None
+    # (An index without images is there, but false.)
+    made = options if index is None else index.settings
+    config = with_absolute_paths(
+        config_for(index, options.config, made.local_format is not None)
     )
     known = {} if index is None else _file_states(index)
     sink = IndexSink(
@@ -150,12 +143,13 @@ def index_photos(
             f"None of the photographs in {directory} is large enough to have "
             "a descriptor; there is no index."
         )
-    with open_writer(place) as writer:
-        removed = 0
-        if options.prune:
-            removed = _prune(writer, known, items, options.prefix)
-        if table is not None:
-            set_metadata(writer, table)
+    removed = 0
+    if options.prune or table is not None:
+        with open_writer(place) as writer:
+            if options.prune:
+                removed = _prune(writer, known, items, options.prefix)
+            if table is not None:
+                set_metadata(writer, table)
     return IndexingSummary(
         added=sink.added,
         updated=sink.updated,
@@ -165,6 +159,37 @@ def index_photos(
         total=len(open_index(place)),
         images_per_second=done.images_per_second,
     )
+
+
+def _check_kind(vectors: VectorOptions | None) -> None:
+    if vectors is not None and vectors.needs_training:
+        raise InputError(
+            f"--kind={vectors.kind} has to be trained on many images before "
+            "it takes any: extract them by tools/extract_features.py, and "
+            "build the index by tools/build_index.py."
+        )
+
+
+def config_for(
+    index: ImageIndex | None,
+    given: delf_config_pb2.DelfConfig | None,
+    with_local: bool,
+) -> delf_config_pb2.DelfConfig:
+    """Returns how photographs are extracted, global descriptors always.
+
+    Args:
+        index: see `extraction_config`.
+        given: see `extraction_config`; left as it is.
+        with_local: whether local features are extracted.
+
+    Raises:
+        InputError: neither says it.
+    """
+    config = delf_config_pb2.DelfConfig()
+    config.CopyFrom(extraction_config(index, given))
+    config.use_global_features = True
+    config.use_local_features = with_local
+    return config
 
 
 def extraction_config(

@@ -14,7 +14,7 @@ from delg_tf.extraction.identity import extraction_identity
 from delg_tf.extraction.image_extractor import ImageFeatures
 from delg_tf.extraction.images import UnreadableImageError, load_image
 from delg_tf.extraction.run import MakeExtractor
-from delg_tf.photos.indexing import extraction_config
+from delg_tf.photos.indexing import config_for
 from delg_tf.photos.query_features import QueryFeatures
 from delg_tf.protos import delf_config_pb2
 from delg_tf.retrieval.feature_store import FeatureStore
@@ -121,10 +121,9 @@ def search_photos(
             f"The index {index.place} keeps no local features, so nothing can "
             "be verified: pass --norerank."
         )
-    config = delf_config_pb2.DelfConfig()
-    config.CopyFrom(extraction_config(index, options.config))
-    config.use_global_features = True
-    config.use_local_features = index.settings.local_format is not None
+    config = config_for(
+        index, options.config, index.settings.local_format is not None
+    )
     index.settings.check_model(extraction_identity(config), "The queries")
     extractor = make_extractor(config)
     features = [

@@ -104,7 +104,15 @@ def write_search_page(
                 }
             )
             progress.advance(note=search.path)
-    write_page(path, "search.html", {"queries": queries, "settings": settings})
+    write_page(
+        path,
+        "search.html",
+        {
+            "title": "Search results",
+            "queries": queries,
+            "settings": settings,
+        },
+    )
 
 
 def write_groups_page(

@@ -28,6 +28,23 @@ def define_reranking_flags() -> None:
     )
 
 
+def define_feature_flags() -> None:
+    """Defines the flags of where features of queries and of the index are."""
+    flags.DEFINE_string(
+        "query_features_dir",
+        None,
+        "Folder of the queries' feature files, official or packed, or file of "
+        "a store; --rerank needs local features in it.",
+    )
+    flags.DEFINE_string(
+        "index_features_dir",
+        None,
+        "The same of the index images, for --rerank; without it the index, or "
+        "if that keeps no local features the folder or store that it was "
+        "built from.",
+    )
+
+
 def define_local_feature_flags() -> None:
     """Defines the flags that `local_feature_paths` reads."""
     flags.DEFINE_string(

@@ -1,7 +1,7 @@
 """What images of an index may be called."""
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import readable
@@ -28,6 +28,28 @@ def check_names(names: Sequence[str]) -> None:
                 f"{name!r} cannot be the name of an image: names are single "
                 "lines without blanks around. Rename its feature files."
             )
+
+
+def names_there(
+    names: Iterable[str], known: Container[str], replace: bool
+) -> list[str]:
+    """Returns which of the names to add an index has already.
+
+    Args:
+        names: of the images to add.
+        known: names in the index.
+        replace: whether there may be any.
+
+    Raises:
+        InputError: there are some, and there may be none.
+    """
+    there = [name for name in names if name in known]
+    if there and not replace:
+        raise InputError(
+            f"{len(there)} images are in the index already: "
+            f"{some(there)}. Update them instead, or remove them first."
+        )
+    return there
 
 
 def some(names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ Similarities are those of what `rows` returns, so that kinds can be compared.
 
 import abc
 
+import faiss
 import numpy as np
 
 from delg_tf.retrieval.vectors import rescore
@@ -16,6 +17,17 @@ _FEW = 10
 
 class FaissVectors(Vectors):
     """Descriptors that an index of FAISS finds, most of the time."""
+
+    # A subclass opens it.
+    _index: faiss.Index
+
+    def __len__(self) -> int:
+        return self._index.ntotal
+
+    @property
+    def dimension(self) -> int:
+        """Length of a descriptor, D."""
+        return self._index.d
 
     @property
     def is_exact(self) -> bool:

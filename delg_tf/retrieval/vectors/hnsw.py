@@ -77,14 +77,6 @@ class HnswVectors(FaissVectors):
             folder, {"kind": "hnsw", "rows": rows, "dimension": dimension}
         )
 
-    def __len__(self) -> int:
-        return self._index.ntotal
-
-    @property
-    def dimension(self) -> int:
-        """Length of a descriptor, D."""
-        return self._index.d
-
     @property
     def memory_bytes(self) -> int:
         """Bytes of the file: a search jumps through all of it."""

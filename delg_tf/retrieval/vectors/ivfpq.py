@@ -155,14 +155,6 @@ class IvfpqVectors(FaissVectors):
             },
         )
 
-    def __len__(self) -> int:
-        return self._index.ntotal
-
-    @property
-    def dimension(self) -> int:
-        """Length of a descriptor, D."""
-        return self._index.d
-
     @property
     def memory_bytes(self) -> int:
         """Bytes of the codes; of the copy, a search reads only a few rows."""

@@ -36,7 +36,7 @@ from delg_tf.retrieval.index.metadata import (
     require_known,
     unified,
 )
-from delg_tf.retrieval.index.names import check_names, some
+from delg_tf.retrieval.index.names import check_names, names_there
 from delg_tf.retrieval.index.settings import IndexSettings
 
 _LOCK = "writer.lock"
@@ -92,12 +92,7 @@ class DiskWriter(IndexWriter):
         checked = checked_batch(batch, self.settings)
         if checked is None:
             return
-        there = [name for name in checked.names if name in self._rows]
-        if there and not replace:
-            raise InputError(
-                f"{len(there)} images are in the index already: "
-                f"{some(there)}. Update them instead, or remove them first."
-            )
+        there = names_there(checked.names, self._rows, replace)
         schema = self._with_columns(checked.metadata)
         with self._undone_by_errors():
             self._pending.remove(self._rows.pop(name) for name in there)

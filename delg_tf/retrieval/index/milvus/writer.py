@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 from absl import logging
 
-from delg_tf.common.errors import InputError
 from delg_tf.features.compact.store_info import StoreInfo
 from delg_tf.retrieval.index.base import ImageBatch, IndexWriter
 from delg_tf.retrieval.index.batches import CheckedBatch, checked_batch
@@ -38,7 +37,7 @@ from delg_tf.retrieval.index.milvus.values import (
     to_json,
     widened,
 )
-from delg_tf.retrieval.index.names import check_names, some
+from delg_tf.retrieval.index.names import check_names, names_there
 from delg_tf.retrieval.index.settings import IndexSettings
 
 # Rows that are set aside at a time; what is not used of them is lost.
@@ -120,12 +119,7 @@ class MilvusWriter(IndexWriter):
         checked = checked_batch(batch, self.settings)
         if checked is None:
             return
-        there = [name for name in checked.names if name in self._rows]
-        if there and not replace:
-            raise InputError(
-                f"{len(there)} images are in the index already: "
-                f"{some(there)}. Update them instead, or remove them first."
-            )
+        names_there(checked.names, self._rows, replace)
         schema = widened(self._schema, checked.metadata)
         rows = self._to_rows(checked)
         with self._undone_by_errors():
