@@ -35,6 +35,7 @@ setuptools.setup(
         "markupsafe>=2.1",
         "matplotlib>=3.8",
         "ml_dtypes>=0.5",
+        "numba>=0.61",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.10",
         "openvino>=2025.0",

@@ -7,6 +7,8 @@ squares over the inliers of each motion need.
 A motion is a column of six numbers, see `samples`.
 """
 
+import functools
+
 import numpy as np
 
 # Residuals computed at a time; they stay in a processor's cache.
@@ -24,6 +26,7 @@ class AffineBatch:
     Attributes:
         source: [2, M] float64, centred, of unit size.
         target: [2, M] float64, likewise.
+        limit: the threshold squared, in their unit.
     """
 
     def __init__(
@@ -37,20 +40,27 @@ class AffineBatch:
         )
         self.source /= self._unit
         self.target /= self._unit
-        self._limit = (threshold / self._unit) ** 2
-        # [12 + 1, M]; see `polynomials` and `fit`.
-        self._terms = np.empty((13, len(source)))
+        self.limit = (threshold / self._unit) ** 2
+
+    @functools.cached_property
+    def _terms(self) -> np.ndarray:
+        """[12 + 1, M]; see `polynomials` and `fit`."""
+        terms = np.empty((13, self.source.shape[1]))
         (y, x), (v, u) = self.source, self.target
-        self._terms[0:2] = y * self.source
-        self._terms[2] = x * x
-        self._terms[3:5] = self.source
-        self._terms[5] = 1
-        self._terms[6:8] = v * self.source
-        self._terms[8] = v
-        self._terms[9:11] = u * self.source
-        self._terms[11] = u
-        self._terms[12] = v * v + u * u
-        self._single = self._terms.astype(np.float32)
+        terms[0:2] = y * self.source
+        terms[2] = x * x
+        terms[3:5] = self.source
+        terms[5] = 1
+        terms[6:8] = v * self.source
+        terms[8] = v
+        terms[9:11] = u * self.source
+        terms[11] = u
+        terms[12] = v * v + u * u
+        return terms
+
+    @functools.cached_property
+    def _single(self) -> np.ndarray:
+        return self._terms.astype(np.float32)
 
     def in_pixels(self, motion: np.ndarray) -> np.ndarray:
         """Returns [2, 3] for pixels of [6] that is for `source`, `target`."""
@@ -74,7 +84,7 @@ class AffineBatch:
         step = min(max(1, _AT_A_TIME // matches), max(count, 1))
         # With an array NumPy takes minima several times faster than with a
         # number.
-        limits = np.full((step, matches), self._limit, np.float32)
+        limits = np.full((step, matches), self.limit, np.float32)
         for start in range(0, count, step):
             squares = factors[:, start : start + step].T @ self._single
             np.minimum(squares, limits[: len(squares)], out=squares)
@@ -94,8 +104,8 @@ class AffineBatch:
             [N] and [12, N] float64, the sums over each motion's inliers.
         """
         squares = factors.T @ self._terms
-        inliers = (squares < self._limit).astype(np.float64)
-        np.minimum(squares, self._limit, out=squares)
+        inliers = (squares < self.limit).astype(np.float64)
+        np.minimum(squares, self.limit, out=squares)
         return squares.sum(axis=1), self._terms[:12] @ inliers.T
 
 

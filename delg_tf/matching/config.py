@@ -5,7 +5,7 @@ import math
 
 from delg_tf.common.errors import InputError
 
-BACKENDS = ("numpy", "opencv", "usac", "skimage")
+BACKENDS = ("numba", "numpy", "opencv", "usac", "skimage")
 MODELS = ("affine", "similarity", "homography")
 
 # OpenCV's USAC estimates no similarity.
@@ -33,8 +33,9 @@ class MatchingConfig:
         iterations: RANSAC iterations, at most.
         model: "affine", "similarity" (rotation, one scale, translation), or
             "homography" (any view of a plane).
-        backend: "numpy" (samples of two matches beside those of three, with
-            local optimisation), "opencv" (plain RANSAC), "usac" (OpenCV's
+        backend: "numba" (samples of two matches beside those of three, with
+            local optimisation; compiled), "numpy" (the same in NumPy, three
+            times slower), "opencv" (plain RANSAC), "usac" (OpenCV's
             USAC_ACCURATE; no similarity), or "skimage" (the reference: slow).
             experiments/verification_backends compares them.
         seed: of RANSAC's samples.
@@ -65,7 +66,7 @@ class MatchingConfig:
     residual_threshold: float = 20.0
     iterations: int = 1000
     model: str = "affine"
-    backend: str = "numpy"
+    backend: str = "numba"
     seed: int = 0
     min_putatives: int = 4
     min_inliers: int = 0
@@ -100,7 +101,7 @@ class MatchingConfig:
             raise InputError(
                 f"model must be another than {self.model} with the backend "
                 f"{self.backend}, which has no such model: take another "
-                "backend, for example numpy."
+                "backend, for example numba."
             )
 
     @classmethod

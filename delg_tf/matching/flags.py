@@ -41,9 +41,10 @@ def define_matching_flags() -> None:
         "ransac_backend",
         MatchingConfig.backend,
         BACKENDS,
-        "Who runs RANSAC. numpy finds most where few matches are true; opencv "
-        "is plain RANSAC, usac OpenCV's USAC_ACCURATE; skimage is the slow "
-        "reference.",
+        "Who runs RANSAC. numba finds most where few matches are true (it "
+        "takes seconds to compile, once on a machine); numpy is the same, "
+        "slower; opencv is plain RANSAC, usac OpenCV's USAC_ACCURATE; skimage "
+        "is the slow reference.",
     )
     flags.DEFINE_enum(
         "ransac_model", "affine", MODELS, "Kind of the geometric model."

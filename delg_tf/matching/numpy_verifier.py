@@ -7,16 +7,15 @@ import numpy as np
 
 from delg_tf.matching import homography, samples, transform
 from delg_tf.matching.affine_batch import AffineBatch, fit, polynomials
+from delg_tf.matching.local_optimisation import (
+    CONTINUED,
+    OPTIMISED,
+    PAIRS_A_TRIPLE,
+    ROUNDS,
+)
 from delg_tf.matching.verifier import Fitted, Points, Verifier
 
-# So many of the best samples are optimised locally; after one round so many
-# of them go on, for so many rounds in all.
-_OPTIMISED = 32
-_CONTINUED = 6
-_ROUNDS = 6
-# Samples of two matches for one of three.
-_PAIRS_A_TRIPLE = 4
-# Of these so many become homographies.
+# Of the best motions so many become homographies.
 _HOMOGRAPHIES = 4
 # Samples held at a time, those of several pairs together.
 _SAMPLES_AT_A_TIME = 1 << 14
@@ -68,13 +67,16 @@ class NumpyVerifier(Verifier):
                     self._config.residual_threshold,
                 )
             )
-        optimised = self._optimise(batches, *self._best(batches))
         return [
             self._first_plausible(map(batch.in_pixels, motions), *points)
             for batch, motions, points in zip(
-                batches, optimised, pairs, strict=True
+                batches, self._motions(batches), pairs, strict=True
             )
         ]
+
+    def _motions(self, batches: Sequence[AffineBatch]) -> list[np.ndarray]:
+        """Returns [K, 6] for each batch, the best motions first."""
+        return self._optimise(batches, *self._best(batches))
 
     def _first_plausible(
         self,
@@ -101,7 +103,7 @@ class NumpyVerifier(Verifier):
         """Returns the number of samples of three."""
         if self._config.model == "similarity":
             return 0
-        return -(-self._config.iterations // _PAIRS_A_TRIPLE)
+        return -(-self._config.iterations // PAIRS_A_TRIPLE)
 
     def _hypotheses(
         self, batches: Sequence[AffineBatch]
@@ -150,7 +152,7 @@ class NumpyVerifier(Verifier):
         best = [
             start
             + np.argsort(batch.costs(factors[:, start:end]), kind="stable")[
-                :_OPTIMISED
+                :OPTIMISED
             ]
             for batch, start, end in zip(
                 batches, ends - counts, ends, strict=True
@@ -179,7 +181,7 @@ class NumpyVerifier(Verifier):
         best, lowest = motions.copy(), np.full(len(owners), np.inf)
         limits = np.searchsorted(owners, np.arange(len(batches) + 1))
         rows = np.arange(len(owners))
-        for number in range(_ROUNDS):
+        for number in range(ROUNDS):
             factors = polynomials(motions)
             costs, sums = np.empty(len(rows)), np.empty((12, len(rows)))
             better = np.empty(len(rows), bool)
@@ -192,9 +194,9 @@ class NumpyVerifier(Verifier):
                     factors[:, part]
                 )
                 better[part] = costs[part] < lowest[rows[part]]
-                if number == 1 and end - start > _CONTINUED:
-                    last = np.partition(costs[part], _CONTINUED - 1)
-                    better[part] &= costs[part] <= last[_CONTINUED - 1]
+                if number == 1 and end - start > CONTINUED:
+                    last = np.partition(costs[part], CONTINUED - 1)
+                    better[part] &= costs[part] <= last[CONTINUED - 1]
             rows = rows[better]
             best[:, rows], lowest[rows] = motions[:, better], costs[better]
             motions = fit(sums[:, better], kind)

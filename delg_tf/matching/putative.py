@@ -3,9 +3,8 @@
 import numpy as np
 
 from delg_tf.matching.config import MatchingConfig
+from delg_tf.matching.kernels.neighbours import distances_to_rows
 from delg_tf.matching.nearest import (
-    are_within,
-    distances,
     distances_of_codes,
     nearest,
     nearest_codes,
@@ -51,16 +50,12 @@ def putative_matches(
             "`query_descriptors` and `index_descriptors` must have the same "
             f"depth. Received: {query.shape[1]} and {index.shape[1]}."
         )
-    rows, scores = nearest(query, index, _neighbours(config))
-    limit = config.descriptor_distance
-    if config.ratio_test is None and limit is not None:
-        near = are_within(query, index, rows[:, 0], scores, limit)
-        matches = _pairs(near, rows)
-    else:
-        columns = [distances(query, index[column]) for column in rows.T]
-        matches = _accepted(rows, columns, config)
+    query, index = np.ascontiguousarray(query), np.ascontiguousarray(index)
+    rows = nearest(query, index, _neighbours(config))
+    columns = [distances_to_rows(query, index, column) for column in rows.T]
+    matches = _accepted(rows, columns, config)
     if config.mutual and len(matches):
-        back, _ = nearest(index[matches[:, 1]], query, 1)
+        back = nearest(index[matches[:, 1]], query, 1)
         matches = matches[back[:, 0] == matches[:, 0]]
     return matches
 

@@ -147,8 +147,13 @@ def row_local(
 
 
 def _view(batch: pa.RecordBatch, column: str, row: int) -> memoryview | None:
-    cell = batch.column(column)[row]
-    return memoryview(cell.as_buffer()) if cell.is_valid else None
+    """Views the bytes of a cell, which its `as_buffer` would copy."""
+    cells = batch.column(column)
+    if cells.slice(row, 1).null_count:
+        return None
+    _, ends, values = cells.buffers()
+    start, end = np.frombuffer(ends, np.int32)[cells.offset + row :][:2]
+    return memoryview(b"" if values is None else values)[start:end]
 
 
 def _checksum(*parts: bytes) -> int:

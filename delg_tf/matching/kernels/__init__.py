@@ -1,0 +1,1 @@
+"""Loops that Numba compiles, for what NumPy needs too many passes for."""
