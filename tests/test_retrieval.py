@@ -10,7 +10,7 @@ from delg_tf.features import feature_io
 from delg_tf.features.local_features import LocalFeatures
 from delg_tf.features.storage.convert import convert_features
 from delg_tf.matching.config import MatchingConfig
-from delg_tf.retrieval import inlier_counter, pair_block
+from delg_tf.retrieval import pair_block, pair_pool
 from delg_tf.retrieval.feature_store import FeatureStore
 from delg_tf.retrieval.inlier_counter import InlierCounter
 from delg_tf.retrieval.rerank import (
@@ -227,7 +227,7 @@ def test_planted_views_come_first(stores, backend):
     assert actual.inliers[1, 0] == 30
 
 
-@pytest.mark.parametrize("backend", ["numpy", "opencv", "usac"])
+@pytest.mark.parametrize("backend", ["numba", "numpy", "opencv", "usac"])
 def test_threads_and_order_do_not_change_counts(stores, backend):
     # A loose threshold, so that chance matches make RANSAC's samples matter.
     config = MatchingConfig(
@@ -284,7 +284,7 @@ def test_pairs_are_verified_once(stores, monkeypatch):
         calls.extend((block.query, name) for name in block.candidates)
         return pair_block.BlockCounts([7] * len(block.candidates), [])
 
-    monkeypatch.setattr(inlier_counter, "count_block", once)
+    monkeypatch.setattr(pair_pool, "count_block", once)
     counter = InlierCounter(*stores, MatchingConfig())
     pairs = [("q0", "i0"), ("q0", "i1"), ("q0", "i0")]
     assert counter.count(pairs).tolist() == [7, 7, 7]
@@ -292,7 +292,23 @@ def test_pairs_are_verified_once(stores, monkeypatch):
     assert sorted(calls) == sorted(pairs[:2])
 
 
-@pytest.mark.parametrize("field", ["num_to_rerank", "num_threads"])
+def test_processes_count_what_threads_do(stores):
+    pairs = [(q, f"i{n}") for q in ("q0", "q1") for n in range(6)]
+    threads = RerankConfig().counter(*stores).count(pairs)
+    stores[1].local_path("i5").write_bytes(b"\xff\xff")
+    counter = RerankConfig(num_processes=2).counter(*stores)
+    counts = counter.count(pairs)
+    assert len(counter.problems) == 1 and "i5.delg_local" in counter.problems[0]
+    undamaged = [name != "i5" for _, name in pairs]
+    np.testing.assert_array_equal(counts, threads * undamaged)
+    opened = FeatureStore(stores[1].source)
+    with pytest.raises(InputError, match="num_processes"):
+        RerankConfig(num_processes=2).counter(stores[0], opened)
+
+
+@pytest.mark.parametrize(
+    "field", ["num_to_rerank", "num_threads", "num_processes"]
+)
 def test_rerank_config_is_checked(field):
     with pytest.raises(InputError, match=field):
         RerankConfig(**{field: 0})

@@ -90,7 +90,6 @@ def main() -> None:
     from delg_tf.retrieval.feature_store import FeatureStore
     from delg_tf.retrieval.index.choice import open_index
     from delg_tf.retrieval.index.index_features import local_features_of
-    from delg_tf.retrieval.inlier_counter import InlierCounter
     from delg_tf.retrieval.listing import ranked_table
     from delg_tf.retrieval.prediction_csv import write_retrieval_csv
     from delg_tf.retrieval.ranking.pipeline import rank_features
@@ -111,9 +110,7 @@ def main() -> None:
         local_store = store
         if FLAGS.query_local_features_dir:
             local_store = FeatureStore(FLAGS.query_local_features_dir)
-        counter = InlierCounter(
-            local_store, index_store, config.matching, config.num_threads
-        )
+        counter = config.counter(local_store, index_store)
     results = rank_features(
         index,
         store,

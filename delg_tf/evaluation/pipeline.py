@@ -20,7 +20,6 @@ from delg_tf.evaluation.revisited import (
     labels_in_results,
 )
 from delg_tf.retrieval.feature_store import FeatureStore
-from delg_tf.retrieval.inlier_counter import InlierCounter
 from delg_tf.retrieval.ranking.config import RankingConfig
 from delg_tf.retrieval.ranking.pipeline import rank_features
 from delg_tf.retrieval.rerank import RerankConfig, rerank
@@ -64,10 +63,8 @@ def evaluate_features(
     index = index_features(index_store, ground_truth.index_names)
     counter = None
     if reranking is not None:
-        counter = InlierCounter(
-            *(local_stores or (query_store, index_store)),
-            reranking.matching,
-            reranking.num_threads,
+        counter = reranking.counter(
+            *(local_stores or (query_store, index_store))
         )
     results = rank_features(
         index,

@@ -1,6 +1,7 @@
 """Features of a folder of files or of a store, found by image name."""
 
 import functools
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -51,15 +52,30 @@ class FeatureStore:
         Raises:
             InputError: there is no such folder or store.
         """
-        if isinstance(features_dir, FeatureSource):
-            self.source = features_dir
-        else:
+        self._is_opened_here = not isinstance(features_dir, FeatureSource)
+        if self._is_opened_here:
             self.source = open_source(features_dir)
+        else:
+            self.source = features_dir
         self.directory = self.source.path
         # A cache of its own for each store, not for the class.
         self._local = functools.lru_cache(maxsize=cache_size)(
             self.source.read_matchable
         )
+
+    @property
+    def address(self) -> str:
+        """What another process opens the same features by.
+
+        Raises:
+            InputError: they were given opened, as those of an index are.
+        """
+        if not self._is_opened_here:
+            raise InputError(
+                f"{self.directory}: several processes can verify features in "
+                "folders and stores only. Leave --num_processes at 0."
+            )
+        return os.path.abspath(self.directory)
 
     def global_path(self, name: str) -> pathlib.Path:
         """Returns the file in which the global descriptor of an image is."""

@@ -26,6 +26,12 @@ def define_reranking_flags() -> None:
     flags.DEFINE_integer(
         "num_to_rerank", 100, "Images of each query that are verified."
     )
+    flags.DEFINE_integer(
+        "num_processes",
+        0,
+        "Processes that verify pairs in place of threads, for machines with "
+        "many processors; 0: none. They take seconds to start.",
+    )
 
 
 def define_feature_flags() -> None:
@@ -96,4 +102,5 @@ def rerank_config() -> RerankConfig:
         matching=matching_config(),
         num_to_rerank=FLAGS.num_to_rerank,
         num_threads=num_threads(),
+        num_processes=FLAGS.num_processes or None,
     )

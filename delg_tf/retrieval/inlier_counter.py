@@ -1,25 +1,21 @@
 """Number of inliers between queries and index images, in parallel."""
 
-import concurrent.futures
-import functools
 import math
-import os
 from collections.abc import Iterable, Sequence
 
-import faiss
 import numpy as np
-import threadpoolctl
 from absl import logging
 
 from delg_tf.common.progress import Progress
 from delg_tf.matching.config import MatchingConfig
+from delg_tf.retrieval import pair_pool
 from delg_tf.retrieval.feature_store import FeatureStore
-from delg_tf.retrieval.pair_block import BlockCounts, PairBlock, count_block
+from delg_tf.retrieval.pair_block import BlockCounts, PairBlock
 
-# Candidates of a query that a thread takes at a time, at most: enough that
-# much is computed together, few enough that threads end together.
+# Candidates of a query that a worker takes at a time, at most: enough that
+# much is computed together, few enough that workers end together.
 _CANDIDATES_A_BLOCK = 16
-# Blocks handed to the threads at a time.
+# Blocks handed to the workers at a time.
 _BLOCKS_AT_A_TIME = 128
 
 Pair = tuple[str, str]
@@ -29,7 +25,7 @@ class InlierCounter:
     """Verifies pairs of images geometrically, each pair once.
 
     The count of a pair depends on its two files and the configuration alone,
-    so neither the order nor the number of threads changes it.
+    so neither the order nor the number of workers changes it.
     """
 
     def __init__(
@@ -38,6 +34,7 @@ class InlierCounter:
         index_store: FeatureStore,
         config: MatchingConfig,
         num_threads: int | None = None,
+        num_processes: int | None = None,
     ):
         """Takes the features and how to match them.
 
@@ -46,12 +43,28 @@ class InlierCounter:
             index_store: local features of the index images.
             config: how pairs are matched.
             num_threads: pairs verified at the same time; None for one a
-                processor. NumPy and OpenCV let other threads run meanwhile.
+                processor. Numba, NumPy and OpenCV let other threads run
+                meanwhile.
+            num_processes: processes that verify instead of threads, each a
+                pair at a time, with features opened anew; None for threads.
+                They are worth their start of some seconds where threads wait
+                for Python's lock: on more than a few processors.
+
+        Raises:
+            InputError: features that other processes cannot open, see
+                `FeatureStore.address`.
         """
         self._query_store = query_store
         self._index_store = index_store
         self._config = config
-        self._num_threads = num_threads or _processors()
+        self._workers = (
+            num_processes or num_threads or pair_pool.num_processors()
+        )
+        self._pool = pair_pool.threads
+        if num_processes:
+            self._pool = pair_pool.processes
+            for store in (query_store, index_store):
+                store.address  # noqa: B018 (raises early)
         self._counts: dict[Pair, int] = {}
         self._bad: dict[str, None] = {}
 
@@ -79,7 +92,7 @@ class InlierCounter:
         self._index_store.require_local(dict.fromkeys(i for _, i in new))
         known = len(self._bad)
         with Progress(len(new), "Geometric verification", "pair") as progress:
-            for block, result in self._run(_blocks(new, self._num_threads)):
+            for block, result in self._run(_blocks(new, self._workers)):
                 for name, count in zip(block.candidates, result.inliers):
                     self._counts[block.query, name] = count
                 self._bad.update(dict.fromkeys(result.problems))
@@ -92,44 +105,25 @@ class InlierCounter:
         self, blocks: Sequence[PairBlock]
     ) -> Iterable[tuple[PairBlock, BlockCounts]]:
         """Yields the blocks with their counts, in order."""
-        count = functools.partial(
-            count_block, self._query_store, self._index_store, self._config
-        )
-        with (
-            # The pairs fill the processors already; threads of each matrix
-            # product's own would only compete with them.
-            threadpoolctl.threadpool_limits(1, user_api="blas"),
-            concurrent.futures.ThreadPoolExecutor(
-                self._num_threads, initializer=_search_alone
-            ) as pool,
-        ):
+        if not blocks:
+            return
+        with self._pool(
+            self._query_store, self._index_store, self._config, self._workers
+        ) as count_all:
             for start in range(0, len(blocks), _BLOCKS_AT_A_TIME):
                 some = blocks[start : start + _BLOCKS_AT_A_TIME]
-                yield from zip(some, pool.map(count, some))
+                yield from zip(some, count_all(some))
 
 
-def _search_alone() -> None:
-    """Keeps searches of this thread in this thread."""
-    # OpenMP's limit is one of the thread that sets it.
-    faiss.omp_set_num_threads(1)
-
-
-def _processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
-
-
-def _blocks(pairs: Iterable[Pair], num_threads: int) -> list[PairBlock]:
-    """Groups pairs by their query, in blocks of which each thread gets one."""
+def _blocks(pairs: Iterable[Pair], num_workers: int) -> list[PairBlock]:
+    """Groups pairs by their query, in blocks of which each worker gets one."""
     candidates: dict[str, list[str]] = {}
     for query, index in pairs:
         candidates.setdefault(query, []).append(index)
     blocks = []
     for query, names in candidates.items():
-        rounds = math.ceil(len(names) / (_CANDIDATES_A_BLOCK * num_threads))
-        size = math.ceil(len(names) / (rounds * num_threads))
+        rounds = math.ceil(len(names) / (_CANDIDATES_A_BLOCK * num_workers))
+        size = math.ceil(len(names) / (rounds * num_workers))
         blocks += [
             PairBlock(query, tuple(names[start : start + size]))
             for start in range(0, len(names), size)

@@ -20,22 +20,31 @@ class RerankConfig:
         matching: how a pair of images is verified.
         num_to_rerank: length of the short list of each query.
         num_threads: pairs verified at the same time; None: one a processor.
+        num_processes: processes in place of threads, see `InlierCounter`.
     """
 
     matching: MatchingConfig = dataclasses.field(default_factory=MatchingConfig)
     num_to_rerank: int = 100
     num_threads: int | None = None
+    num_processes: int | None = None
 
     def __post_init__(self):
-        if self.num_to_rerank < 1:
-            raise InputError(
-                "num_to_rerank must be at least 1, but is "
-                f"{self.num_to_rerank}."
-            )
-        if self.num_threads is not None and self.num_threads < 1:
-            raise InputError(
-                f"num_threads must be at least 1, but is {self.num_threads}."
-            )
+        for name in ("num_to_rerank", "num_threads", "num_processes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, but is {value}.")
+
+    def counter(
+        self, query_store: FeatureStore, index_store: FeatureStore
+    ) -> InlierCounter:
+        """Returns a new counter of inliers between two places of features."""
+        return InlierCounter(
+            query_store,
+            index_store,
+            self.matching,
+            self.num_threads,
+            self.num_processes,
+        )
 
 
 def rerank_features(
@@ -58,9 +67,7 @@ def rerank_features(
     Raises:
         InputError: feature files are missing.
     """
-    counter = InlierCounter(
-        query_store, index_store, config.matching, config.num_threads
-    )
+    counter = config.counter(query_store, index_store)
     return rerank(results, counter, config.num_to_rerank)
 
 

@@ -71,12 +71,7 @@ class Recogniser:
         """Returns a new counter of inliers; None without verification."""
         if self.reranking is None:
             return None
-        return InlierCounter(
-            self.query_store,
-            self.index_store,
-            self.reranking.matching,
-            self.reranking.num_threads,
-        )
+        return self.reranking.counter(self.query_store, self.index_store)
 
     @property
     def verified(self) -> int:
@@ -109,8 +104,10 @@ class Recogniser:
         """Returns a hash of index, labels and settings."""
         settings = [self.config, self.ranking, self.reranking]
         if self.reranking:
-            # The number of threads changes nothing.
-            settings[2] = dataclasses.replace(self.reranking, num_threads=None)
+            # The number of workers changes nothing.
+            settings[2] = dataclasses.replace(
+                self.reranking, num_threads=None, num_processes=None
+            )
         parts = [
             *self.index.names,
             *self.labels.classes,
