@@ -23,7 +23,10 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["delg_tf", "delg_tf.*"]),
-    package_data={"delg_tf.report": ["templates/*"]},
+    package_data={
+        "delg_tf.evaluation": ["published.csv"],
+        "delg_tf.report": ["templates/*"],
+    },
     python_requires=">=3.10,<3.14",
     # The role of each one is stated in WORKSPACE.md.
     install_requires=[
@@ -43,6 +46,7 @@ setuptools.setup(
         "psutil>=5.9",
         "protobuf>=6.31.1,<8",
         "pyarrow>=18",
+        "requests>=2.32",
         "scikit-image>=0.24",
         "scipy>=1.13",
         "tensorboard>=2.19",
@@ -50,6 +54,7 @@ setuptools.setup(
         "tf_keras>=2.21,<2.22",
         "threadpoolctl>=3.2",
         "tqdm>=4.66",
+        "urllib3>=2.2",
     ],
     extras_require={
         # TFRecords and extraction on clusters (--runner).

@@ -127,11 +127,21 @@ def readable(name: bytes | str) -> str:
 
 def sha256(path: PathLike) -> str:
     """Returns the SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
+    return digest(path, "sha256")
+
+
+def digest(path: PathLike, kind: str) -> str:
+    """Returns a digest of a file's bytes, in hexadecimal.
+
+    Args:
+        path: the file.
+        kind: what `hashlib` calls it, such as "md5".
+    """
+    summary = hashlib.new(kind)
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+            summary.update(block)
+    return summary.hexdigest()
 
 
 def sync(path: PathLike) -> None:

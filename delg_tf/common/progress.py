@@ -103,6 +103,8 @@ class Progress:
 
 
 def _plural(unit: str) -> str:
+    if unit.isupper():
+        return unit  # MB
     return unit[:-1] + "ies" if unit.endswith("y") else unit + "s"
 
 

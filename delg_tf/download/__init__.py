@@ -1,0 +1,1 @@
+"""Public data sets, weights and models: fetched, checked, put in place."""
