@@ -34,6 +34,16 @@ class Table:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, keep: np.ndarray) -> "Table":
+        """Returns some of the rows.
+
+        Args:
+            keep: bool [N].
+        """
+        return Table(
+            self.ids[keep], self.labels[keep], self.lines[keep], self.path
+        )
+
 
 def read_train_csv(path: str | os.PathLike) -> Table:
     """Reads train.csv, columns id and landmark_id (url is not used).
@@ -46,7 +56,11 @@ def read_train_csv(path: str | os.PathLike) -> Table:
     return _table(
         path,
         (
-            (line, _identifier(path, line, name), _landmark(path, line, label))
+            (
+                line,
+                _identifier(path, line, name),
+                landmark_id(path, line, label),
+            )
             for line, (name, label) in read_rows(path, ("id", "landmark_id"))
         ),
     )
@@ -63,7 +77,7 @@ def read_clean_csv(path: str | os.PathLike) -> Table:
 
     def entries() -> Iterator[tuple[int, bytes, int]]:
         for line, (label, names) in read_rows(path, ("landmark_id", "images")):
-            landmark = _landmark(path, line, label)
+            landmark = landmark_id(path, line, label)
             if not names.strip():
                 raise InputError(
                     f"{path}, line {line}: landmark {landmark} has no images."
@@ -96,7 +110,12 @@ def _identifier(path: str | os.PathLike, line: int, text: str) -> bytes:
     return name.encode()
 
 
-def _landmark(path: str | os.PathLike, line: int, text: str) -> int:
+def landmark_id(path: str | os.PathLike, line: int, text: str) -> int:
+    """Returns the id that a field has.
+
+    Raises:
+        InputError: it is no whole number.
+    """
     digits = text.strip()
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
         raise InputError(
@@ -142,6 +161,4 @@ def _without_duplicates(table: Table) -> Table:
         )
     keep = np.ones(len(table), bool)
     keep[second[same]] = False
-    return Table(
-        table.ids[keep], table.labels[keep], table.lines[keep], table.path
-    )
+    return table.take(keep)

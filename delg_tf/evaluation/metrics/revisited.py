@@ -86,6 +86,31 @@ def positive_ranks(
     return places - np.cumsum(is_junk)[places]
 
 
+def ranks_without_junk(places: np.ndarray, junk: np.ndarray) -> np.ndarray:
+    """Returns where the positives are once junk is out of the list.
+
+    As `positive_ranks`, from places in a list that is not at hand.
+
+    Args:
+        places: int [P], places of the right images, from 0.
+        junk: int [J], places of the images that do not count.
+
+    Returns:
+        int64 [P], ascending, counted from 0.
+
+    Raises:
+        ValueError: a place comes twice.
+    """
+    places, junk = np.sort(places), np.sort(junk)
+    every = np.concatenate([places, junk])
+    if len(np.unique(every)) != len(every):
+        raise ValueError(
+            "`places` and `junk` must be places of different images. "
+            f"Received: {places.tolist()} and {junk.tolist()}"
+        )
+    return places - np.searchsorted(junk, places)
+
+
 def average_precision(ranks: np.ndarray) -> float:
     """Returns the area under the precision-recall curve.
 
@@ -168,13 +193,32 @@ def compute_metrics(
             f"`cutoffs` must not exceed the index size, {rankings.shape[1]}. "
             f"Received: {list(cutoffs)}"
         )
-    precision = np.empty((len(rankings), len(cutoffs)))
+    return metrics_of_ranks(
+        [
+            positive_ranks(ranking, right, out)
+            for ranking, right, out in zip(rankings, positives, junk)
+        ],
+        cutoffs,
+    )
+
+
+def metrics_of_ranks(
+    ranks: Sequence[np.ndarray], cutoffs: Sequence[int] = PRECISION_RANKS
+) -> RetrievalMetrics:
+    """Computes all metrics of Q queries from where their positives are.
+
+    Args:
+        ranks: for each query int [P], ascending ranks of its positives once
+            junk is out of the list, from 0: see `positive_ranks`, or
+            `ranks_without_junk` where there is no list.
+        cutoffs: the k of precision and recall, at most the index size.
+    """
+    precision = np.empty((len(ranks), len(cutoffs)))
     recall = np.empty_like(precision)
-    averages = np.empty(len(rankings))
-    for row, ranking in enumerate(rankings):
-        ranks = positive_ranks(ranking, positives[row], junk[row])
-        averages[row] = average_precision(ranks)
-        precision[row], recall[row] = precision_and_recall_at(ranks, cutoffs)
+    averages = np.empty(len(ranks))
+    for row, found in enumerate(ranks):
+        averages[row] = average_precision(found)
+        precision[row], recall[row] = precision_and_recall_at(found, cutoffs)
     return RetrievalMetrics(tuple(cutoffs), averages, precision, recall)
 
 

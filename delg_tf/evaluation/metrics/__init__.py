@@ -1,0 +1,1 @@
+"""Metrics of the public protocols, one a module; needs NumPy only."""
