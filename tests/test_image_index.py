@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from delg_tf.retrieval.index.choice import (
     open_index,
     open_writer,
 )
+from delg_tf.retrieval.index.disk.compaction import first_to_merge
 from delg_tf.retrieval.index.index_features import IndexFeatures
 from delg_tf.retrieval.index.settings import IndexSettings
 
@@ -146,6 +148,23 @@ def test_random_changes_equal_those_of_a_dictionary(place, seed):
     _assert_holds(open_index(place), committed)
     # What was opened first is still there.
     assert len(kept) == 0 and list(kept.names) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 50_000])
+def test_images_are_copied_few_times_whatever_a_commit_holds(size):
+    segments, copied = [], 0
+    for _ in range(1000):
+        segments.append(SimpleNamespace(images=size))
+        manifest = SimpleNamespace(
+            segments=segments, num_deleted=0, num_rows=len(segments) * size
+        )
+        first = first_to_merge(manifest)
+        if first < len(segments):
+            images = sum(segment.images for segment in segments[first:])
+            segments[first:] = [SimpleNamespace(images=images)]
+            copied += images
+        assert len(segments) <= 16
+    assert copied <= 5 * 1000 * size
 
 
 def test_many_commits_are_merged_and_nothing_else_is_left(place):

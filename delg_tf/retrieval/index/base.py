@@ -75,6 +75,13 @@ class SearchableIndex(abc.ABC):
             InputError: there is no such image.
         """
 
+    def release_memory(self) -> None:  # noqa: B027
+        """Lets go of memory that mapped files fill while they are read.
+
+        Whoever reads all descriptors once calls it on the way; what is needed
+        again is read again.
+        """
+
     @property
     def dimension(self) -> int:
         """Length of the descriptors."""

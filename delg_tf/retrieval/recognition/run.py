@@ -25,6 +25,7 @@ from delg_tf.retrieval.prediction_csv import (
 from delg_tf.retrieval.ranking.config import RankingConfig
 from delg_tf.retrieval.ranking.pipeline import Ranker
 from delg_tf.retrieval.recognition.labels import IndexLabels
+from delg_tf.retrieval.recognition.short_lists import ShortLists
 from delg_tf.retrieval.recognition.votes import (
     NO_CLASS,
     RecognitionConfig,
@@ -32,6 +33,7 @@ from delg_tf.retrieval.recognition.votes import (
     predict_classes,
 )
 from delg_tf.retrieval.rerank import RerankConfig, rerank
+from delg_tf.retrieval.results import SearchResults
 from delg_tf.retrieval.search import query_descriptors
 
 # Queries that are done and written together.
@@ -51,6 +53,9 @@ class Recogniser:
         config: how images vote.
         ranking: methods around the global search.
         reranking: settings of geometric verification; None for none.
+        short_lists: what the global search has found, if that is known; then
+            `query_store` need not have global descriptors, and `ranking` is
+            not used.
     """
 
     index: SearchableIndex
@@ -62,9 +67,12 @@ class Recogniser:
     )
     ranking: RankingConfig = dataclasses.field(default_factory=RankingConfig)
     reranking: RerankConfig | None = None
+    short_lists: ShortLists | None = None
 
-    def ranker(self) -> Ranker:
+    def ranker(self) -> Ranker | None:
         """Returns what ranks each block; made once, as it may take long."""
+        if self.short_lists is not None:
+            return None
         return Ranker(self.index, self.ranking)
 
     def counter(self) -> InlierCounter | None:
@@ -78,27 +86,51 @@ class Recogniser:
         """Number of images of each list that are verified."""
         return self.reranking.num_to_rerank if self.reranking else 0
 
+    @property
+    def depth(self) -> int:
+        """Length of the lists that the global search gives."""
+        return min(max(self.config.num_votes, self.verified), len(self.index))
+
     def predict(
-        self, names: Sequence[str], ranker: Ranker
+        self, names: Sequence[str], ranker: Ranker | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Recognises queries; see `predict_classes` for what is returned.
 
         Raises:
             InputError: feature files are missing or damaged.
         """
-        depth = min(max(self.config.num_votes, self.verified), len(self.index))
-        names, queries = query_descriptors(self.index, self.query_store, names)
-        # A new one a block, because it remembers all pairs.
-        counter = self.counter()
-        results = ranker.rank(names, queries, depth, counter, self.verified)
-        if counter is not None:
-            results = rerank(results, counter, self.verified)
-        results = results.first(self.config.num_votes)
+        results = self.voters(names, ranker)
         return predict_classes(
             image_scores(results.similarities, results.inliers, self.config),
             self.labels.labels[results.ranks],
             self.config.threshold,
         )
+
+    def voters(
+        self, names: Sequence[str], ranker: Ranker | None
+    ) -> SearchResults:
+        """Returns the images that vote for each query, best first.
+
+        Raises:
+            InputError: feature files are missing or damaged.
+        """
+        # A new one a block, because it remembers all pairs.
+        counter = self.counter()
+        results = self._ranked(names, ranker, counter)
+        if counter is not None:
+            results = rerank(results, counter, self.verified)
+        return results.first(self.config.num_votes)
+
+    def _ranked(
+        self,
+        names: Sequence[str],
+        ranker: Ranker | None,
+        counter: InlierCounter | None,
+    ) -> SearchResults:
+        if self.short_lists is not None:
+            return self.short_lists.results(names, self.index.names, self.depth)
+        names, queries = query_descriptors(self.index, self.query_store, names)
+        return ranker.rank(names, queries, self.depth, counter, self.verified)
 
     def fingerprint(self) -> str:
         """Returns a hash of index, labels and settings."""

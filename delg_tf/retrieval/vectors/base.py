@@ -65,6 +65,9 @@ class Vectors(abc.ABC):
             float32 [M, D]; rounded or approximated where the kind does so.
         """
 
+    def release_memory(self) -> None:  # noqa: B027
+        """Lets go of memory that mapped files fill while they are read."""
+
     @property
     @abc.abstractmethod
     def memory_bytes(self) -> int:

@@ -1,5 +1,6 @@
 """Arrays and FAISS indexes as files of a folder, checked when opened."""
 
+import mmap
 import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -82,6 +83,27 @@ def map_array(
             f"{np.dtype(dtype)} {list(shape)}. {_REBUILD}"
         )
     return np.asarray(array)
+
+
+def mapped_file(array: np.ndarray) -> mmap.mmap | None:
+    """Returns the file that a read-only array is mapped from, if it is."""
+    if array.flags.writeable:
+        # What was written to a private map would be lost with its pages.
+        return None
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return array if isinstance(array, mmap.mmap) else None
+
+
+def release_pages(array: np.ndarray) -> None:
+    """Lets go of the memory that a mapped array has filled while it was read.
+
+    It counts as this process's until the system needs it. What is read again
+    comes from the system's cache of files, or from the disk.
+    """
+    file = mapped_file(array)
+    if file is not None and hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)
 
 
 def read_faiss(path: pathlib.Path, flags: int = 0) -> faiss.Index:

@@ -25,6 +25,7 @@ from delg_tf.retrieval.vectors.faiss_flat import faiss_candidates
 from delg_tf.retrieval.vectors.files import (
     check_finite,
     read_facts,
+    release_pages,
     write_facts,
 )
 
@@ -142,6 +143,10 @@ class FlatVectors(Vectors):
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Returns the descriptors of rows."""
         return np.ascontiguousarray(self._codes.decode(np.asarray(rows)))
+
+    def release_memory(self) -> None:
+        """Lets go of mapped pages; see `Vectors.release_memory`."""
+        release_pages(self._codes.array)
 
     def search(
         self,

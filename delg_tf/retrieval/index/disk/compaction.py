@@ -35,7 +35,8 @@ def first_to_merge(manifest: Manifest) -> int:
     if first <= MAX_SEGMENTS:
         return first
     behind = 0
-    while first and segments[first - 1].images <= 2 * max(behind, 1):
+    # The last one is always merged, however large the commits are.
+    while first and (not behind or segments[first - 1].images <= 2 * behind):
         first -= 1
         behind += segments[first].images
     return min(first, len(segments) - 2)

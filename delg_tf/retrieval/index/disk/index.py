@@ -94,6 +94,12 @@ class DiskIndex(ImageIndex):
         rows = np.array([snapshot.row_of(name) for name in names], np.int64)
         return snapshot.descriptors(rows)
 
+    def release_memory(self) -> None:
+        """Lets go of mapped pages; see `SearchableIndex.release_memory`."""
+        for segment in self._snapshot.segments:
+            if segment.vectors is not None:
+                segment.vectors.release_memory()
+
     def metadata(self, name: str) -> dict[str, Any]:
         """Returns metadata; see `ImageIndex.metadata`."""
         snapshot = self._snapshot

@@ -1,0 +1,1 @@
+"""Places in whole rankings of millions of images, in bounded memory."""
