@@ -1,6 +1,8 @@
 """From image files and CSVs to a data set of records."""
 
 import csv
+import dataclasses
+import hashlib
 import json
 import pathlib
 
@@ -17,6 +19,7 @@ from delg_tf.data import (
     records,
 )
 from delg_tf.data.build_options import BuildOptions
+from delg_tf.data.class_list import ClassList
 
 ROOT = pathlib.Path(__file__).parents[1]
 TRAIN_HEADER = "id,url,landmark_id\n"
@@ -381,3 +384,64 @@ def test_beam_builds_the_same_files(gldv2, tmp_path, monkeypatch, options):
     (folders[1] / "train-00001-of-00003").unlink()
     again = _build(gldv2, output_directory="by_beam", runner="DirectRunner")
     assert (again.built, again.reused) == (1, 2)
+
+
+def test_landmarks_that_overlap_are_dropped(gldv2, tmp_path):
+    listed = tmp_path / "overlap.txt"
+    listed.write_text("# of Paris\n20\n\n20 # again\n999\n")
+    output = pathlib.Path(gldv2["output_directory"])
+    summary = _build(gldv2, drop_landmarks=str(listed))
+    # Landmark 5 has 6 images, of which 7 and 11 cannot be read; 300 has one.
+    labels = sorted(record[2] for record in read_records(output))
+    assert labels == [0] * 4 + [1] and summary.info.num_classes == 2
+    relabeling = (output / "relabeling.csv").read_text()
+    assert relabeling == "new_label,old_label\n0,5\n1,300\n"
+    dropped = (output / "dropped_landmarks.csv").read_text()
+    assert dropped == "landmark_id,images\n20,5\n999,0\n"
+    classes = dataset_info.load_dataset_info(output).class_list
+    assert dataclasses.astuple(classes) == (
+        "other", 2, 7, 1, 5, 1, hashlib.sha256(b"300\n5\n").hexdigest(),
+    )  # fmt: skip
+    assert "dropped: 1 landmarks with 5 images, 1 of the list" in str(summary)
+    # A CSV that lists the same gives the same data set.
+    listed.write_text("name,landmark_id\nx,20\ny,999\n")
+    assert _build(gldv2, drop_landmarks=str(listed)).built == 0
+    with pytest.raises(InputError, match="holds record files of other inputs"):
+        _build(gldv2)
+    _build(gldv2, overwrite=True)
+    assert not (output / "dropped_landmarks.csv").exists()
+    assert dataset_info.load_dataset_info(output).class_list.num_images == 12
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("20\n2O\n", r"overlap.txt, line 2: landmark_id .* not '2O'"),
+        ("id,landmark_id\na\n", "line 2: 1 fields, but the header has 2"),
+        ("# none\n", "lists no landmark"),
+        ("7\n8\n", r"none of its 2 landmarks \(7, 8, ...\) is in .*clean.csv"),
+        (
+            "5\n20\n300\n",
+            "names all landmarks of .*clean.csv: no image is left",
+        ),
+    ],
+)
+def test_bad_lists_of_landmarks(gldv2, tmp_path, content, message):
+    listed = tmp_path / "overlap.txt"
+    listed.write_text(content)
+    with pytest.raises(InputError, match=message):
+        _build(gldv2, drop_landmarks=str(listed))
+    assert not pathlib.Path(gldv2["output_directory"]).exists()
+
+
+def test_published_class_lists_are_known_by_their_size():
+    for count, images, name in (
+        (203_094, 4_132_914, "GLDv2"),
+        (81_313, 1_580_470, "GLDv2-clean"),
+        # By their authors, 17 landmarks and 1,565 images less.
+        (81_313 - 17, 1_580_470 - 1_565, "RGLDv2-clean"),
+        (81_313, 1_580_469, "other"),
+    ):
+        names = [str(number) for number in range(count)]
+        assert ClassList.of(names, images).name == name
+    assert ClassList.of(names, 1_580_470, landmarks=False).name == "other"

@@ -6,7 +6,8 @@ from sklearn.metrics import average_precision_score
 
 from delg_tf.common.errors import InputError
 from delg_tf.data.revisited import RevisitedGroundTruth, RevisitedQuery
-from delg_tf.evaluation import metrics, metrics_file
+from delg_tf.evaluation import metrics_file
+from delg_tf.evaluation.metrics import revisited as metrics
 from delg_tf.evaluation.revisited import evaluate, evaluate_before_and_after
 from delg_tf.evaluation.table import metrics_table
 from delg_tf.retrieval.results import SearchResults
@@ -284,19 +285,6 @@ def test_malformed_metrics_text(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         metrics_file.read_metrics_text(path)
-
-
-def test_metrics_json(tmp_path):
-    path = tmp_path / "metrics.json"
-    values = {"easy": _one(float("nan"), {1: 2.5}, {1: 1.0})}
-    metrics_file.write_metrics_json(path, values, {"seed": 0})
-    assert "NaN" not in path.read_text()
-    read = metrics_file.read_metrics_json(path)
-    assert read["easy"]["mP@k"] == {1: 2.5}
-    assert np.isnan([read["easy"]["mAP"], *read["easy"]["per_query_ap"]]).all()
-    path.write_text('{"metrics": {"easy": {"mAP": 1}}}')
-    with pytest.raises(InputError, match="no metrics"):
-        metrics_file.read_metrics_json(path)
 
 
 def test_table():

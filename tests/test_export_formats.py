@@ -1,6 +1,7 @@
 """Files for other programs and the batch signature, against the network."""
 
 import csv
+import dataclasses
 import json
 import zipfile
 
@@ -14,10 +15,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from delg_tf.common.errors import InputError
 from delg_tf.data.class_labels import labels_of_records
+from delg_tf.data.class_list import ClassList
+from delg_tf.data.dataset_info import DatasetInfo, save_dataset_info
 from delg_tf.export.convert import convert_export
 from delg_tf.export.exporter import ExportOptions, export_model
 from delg_tf.export.formats import FormatOptions
 from delg_tf.export.metadata import load_metadata
+from delg_tf.training.trained_model import load_record
 
 SCALES = (0.5, 1.4142135)
 POOLED = (1, 0)
@@ -318,21 +322,30 @@ def test_labels_of_the_records_are_kept_and_earlier_exports_load(tmp_path):
         )
     assert labels_of_records(records, 5) == names
     assert labels_of_records(records, 3) == ["0", "1", "2"]
+    classes = ClassList.of(names, 7, {3: 2, 4: 0})
+    info = DatasetInfo(5, {}, True, 0, None, "", "", classes)
+    save_dataset_info(records, info)
     training = {"train_file_pattern": str(records / "train-*")}
     run = save_run(tmp_path / "run", small_model(), training=training)
     path = tmp_path / "model"
     export_model(run, path, ExportOptions(kind="global"), checked=False)
     kept = (path / EXTRA / load_metadata(path).class_labels).read_text()
     assert kept.splitlines() == names
+    stored = load_metadata(path).class_list
+    assert stored == dataclasses.asdict(classes)
+    assert stored["name"] == "other" and stored["dropped_landmarks"] == 1
+    # The training keeps it, too, should the records be removed.
+    assert load_record(run).training["class_list"] == stored
 
     file = path / EXTRA / "delg.json"
     content = json.loads(file.read_text())
     assert content["scales"] == [0.70710677, 1.0, 1.4142135]
     for name in ("scales", "global_scales", "max_features", "descriptors",
-                 "score_threshold", "class_labels"):  # fmt: skip
+                 "score_threshold", "class_labels", "class_list"):  # fmt: skip
         del content[name]
     file.write_text(json.dumps(content))
     assert load_metadata(path).scales == []
+    assert load_metadata(path).class_list is None
     with pytest.raises(InputError, match="Export it again"):
         convert_export(path, FormatOptions(("onnx",)))
 

@@ -20,13 +20,11 @@ from delg_tf.data.revisited import (
     RevisitedQuery,
     save_ground_truth,
 )
-from delg_tf.evaluation import pairs as pair_evaluation
-from delg_tf.evaluation.pairs import (
-    PairMetrics,
-    evaluate_pairs,
+from delg_tf.evaluation.metrics.pairs import (
     pair_average_precision,
     precision_recall_curve,
 )
+from delg_tf.evaluation.pairs import PairMetrics, evaluate_pairs
 from delg_tf.evaluation.table import pair_metrics_table
 from delg_tf.features import feature_io
 from delg_tf.features.local_features import LocalFeatures
@@ -90,7 +88,7 @@ def test_average_precision_by_hand():
     # The value in the docstring, for matches at ranks 0, 2, 5.
     ranked = np.array([1, 0, 1, 0, 0, 1], bool)
     value = pair_average_precision(-np.arange(6), ranked)
-    assert f"{value:.4f}" in pair_evaluation.pair_average_precision.__doc__
+    assert f"{value:.4f}" in pair_average_precision.__doc__
 
 
 @pytest.mark.parametrize(

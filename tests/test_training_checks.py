@@ -20,7 +20,7 @@ from training_records import CLASSES, write_records
 from delg_tf.common.errors import InputError
 from delg_tf.data.augmentation import validation_image
 from delg_tf.data.records import parse_example
-from delg_tf.evaluation.metrics import average_precision
+from delg_tf.evaluation.metrics.revisited import average_precision
 from delg_tf.models.config import DelgConfig
 from delg_tf.training.config import TrainingConfig
 from delg_tf.training.history import read_history

@@ -43,6 +43,14 @@ flags.DEFINE_string(
     "images are used, and classes are numbered without gaps.",
 )
 flags.DEFINE_string(
+    "drop_landmarks",
+    None,
+    "Landmarks to leave out of --train_csv_path or --train_clean_csv_path: a "
+    "file with a landmark_id a line, or a CSV with that column. With those of "
+    "Revisited Oxford and Paris, GLDv2-clean becomes RGLDv2-clean. They are "
+    "dropped before classes are numbered; dropped_landmarks.csv counts them.",
+)
+flags.DEFINE_string(
     "class_folders_directory",
     None,
     "Own data, instead of --train_directory: a folder whose sub-folders are "

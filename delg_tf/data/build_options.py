@@ -18,6 +18,7 @@ class BuildOptions:
         train_directory: images of `train_csv_path`.
         train_csv_path: train.csv of Google Landmarks v2.
         train_clean_csv_path: train_clean.csv; only its images are used.
+        drop_landmarks: file of landmarks that are left out of them.
         class_folders_directory: instead of these, `class_name/*.jpg` folders.
         labelled_csv_path: instead of these, a CSV with the columns path and
             label.
@@ -41,6 +42,7 @@ class BuildOptions:
     train_directory: str | os.PathLike | None = None
     train_csv_path: str | os.PathLike | None = None
     train_clean_csv_path: str | os.PathLike | None = None
+    drop_landmarks: str | os.PathLike | None = None
     class_folders_directory: str | os.PathLike | None = None
     labelled_csv_path: str | os.PathLike | None = None
     images_directory: str | os.PathLike | None = None
@@ -108,6 +110,11 @@ def _check_origins(options: BuildOptions) -> None:
     _require(
         all(train) or not options.train_clean_csv_path,
         "--train_clean_csv_path needs --train_csv_path and --train_directory.",
+    )
+    _require(
+        all(train) or not options.drop_landmarks,
+        "--drop_landmarks needs --train_csv_path and --train_directory: own "
+        "data have no landmark ids.",
     )
     _require(
         sum(bool(given) for given in (*own, any(train))) <= 1,

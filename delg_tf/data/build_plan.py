@@ -61,6 +61,7 @@ def find_sources(options: BuildOptions) -> dict[str, Source]:
             options.train_csv_path,
             options.train_clean_csv_path,
             options.relabel,
+            options.drop_landmarks,
         )
     if options.test_directory:
         origins[shards.TEST] = sources.gldv2_test(

@@ -8,13 +8,14 @@ from absl import logging
 import delg_tf
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
-from delg_tf.data import dataset_info
+from delg_tf.data import dataset_info, shards
 from delg_tf.data.build_plan import Plan
 from delg_tf.data.dataset_info import DatasetInfo, SplitInfo
 from delg_tf.data.shard_job import ShardResult
 from delg_tf.data.sources import Source
 
 RELABELING = "relabeling.csv"
+DROPPED = "dropped_landmarks.csv"
 
 
 def skipped_path(output: pathlib.Path, name: str) -> pathlib.Path:
@@ -70,6 +71,8 @@ def write_reports(
                 (label, files.readable(name))
                 for label, name in enumerate(plan.class_names)
             )
+    train = origins.get(shards.TRAIN)
+    _write_dropped(output / DROPPED, train and train.dropped)
     info = DatasetInfo(
         num_classes=plan.num_classes,
         splits=splits,
@@ -78,9 +81,21 @@ def write_reports(
         validation_split_size=plan.validation_split_size,
         source_hash=str(plan.identity["source_hash"]),
         created_by=f"delg-tf {delg_tf.__version__}",
+        class_list=train and train.class_list,
     )
     dataset_info.save_dataset_info(output, info)
     return info
+
+
+def _write_dropped(path: pathlib.Path, dropped: dict[int, int] | None) -> None:
+    """Lists the landmarks that were left out; 0 images: it is not listed."""
+    if dropped is None:
+        path.unlink(missing_ok=True)
+        return
+    with files.atomic_write(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["landmark_id", "images"])
+        writer.writerows(dropped.items())
 
 
 def _write_skipped(

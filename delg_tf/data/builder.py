@@ -16,6 +16,7 @@ from delg_tf.data import (
 )
 from delg_tf.data.build_options import BuildOptions, check_options
 from delg_tf.data.build_plan import Plan
+from delg_tf.data.class_list import OTHER
 from delg_tf.data.dataset_info import DatasetInfo
 from delg_tf.data.shard_job import ShardResult
 from delg_tf.parallel.base import ShardRunner
@@ -52,6 +53,15 @@ class BuildSummary:
         ]
         if self.info.num_classes:
             lines.append(f"classes: {self.info.num_classes}")
+        classes = self.info.class_list
+        if classes and classes.name != OTHER:
+            lines.append(f"class list: {classes.name}")
+        if classes and classes.dropped_landmarks:
+            lines.append(
+                f"dropped: {classes.dropped_landmarks} landmarks with "
+                f"{classes.dropped_images} images, "
+                f"{classes.unknown_landmarks} of the list unknown"
+            )
         lines.append(f"converted to RGB JPEG: {self.converted}")
         lines.append(
             f"{self.built} files written, {self.reused} reused, "
@@ -119,7 +129,8 @@ def _claim(output: pathlib.Path, plan: Plan, overwrite: bool) -> None:
     if not same:
         # The description goes first: without it, the set is incomplete.
         (output / dataset_info.FILE_NAME).unlink(missing_ok=True)
-        (output / build_report.RELABELING).unlink(missing_ok=True)
+        for report in (build_report.RELABELING, build_report.DROPPED):
+            (output / report).unlink(missing_ok=True)
         for name in shards.SPLITS:
             skipped = build_report.skipped_path(output, name)
             skipped.unlink(missing_ok=True)

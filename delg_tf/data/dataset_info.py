@@ -7,6 +7,7 @@ from typing import Any
 
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
+from delg_tf.data.class_list import ClassList
 
 FILE_NAME = "dataset_info.json"
 
@@ -42,6 +43,8 @@ class DatasetInfo:
         source_hash: SHA-256 over the images' ids, labels, paths and sizes in
             the order of the records.
         created_by: name and version of the program.
+        class_list: what the classes are; None if there is only a test split,
+            and in data sets of earlier versions.
     """
 
     num_classes: int
@@ -51,6 +54,7 @@ class DatasetInfo:
     validation_split_size: float | None
     source_hash: str
     created_by: str
+    class_list: ClassList | None = None
 
 
 def save_dataset_info(directory: str | os.PathLike, info: DatasetInfo) -> None:
@@ -84,11 +88,33 @@ def load_dataset_info(directory: str | os.PathLike) -> DatasetInfo:
         ) from error
 
 
+def class_list_of_records(
+    directory: str | os.PathLike,
+) -> dict[str, Any] | None:
+    """Returns what a directory of records says about its classes.
+
+    Args:
+        directory: of the records.
+
+    Returns:
+        The fields of `ClassList`; None where it does not say, as a data set
+        of an earlier version, or of another program.
+    """
+    try:
+        info = load_dataset_info(directory)
+    except InputError:
+        return None
+    return info.class_list and dataclasses.asdict(info.class_list)
+
+
 def _parse(content: dict[str, Any]) -> DatasetInfo:
     values = {
         field.name: content[field.name]
         for field in dataclasses.fields(DatasetInfo)
+        if field.name != "class_list"
     }
+    if classes := content.get("class_list"):
+        values["class_list"] = ClassList(**classes)
     values["splits"] = {
         name: SplitInfo(**split) for name, split in values["splits"].items()
     }

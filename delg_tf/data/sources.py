@@ -10,7 +10,9 @@ from absl import logging
 from delg_tf.common import files
 from delg_tf.common.errors import InputError
 from delg_tf.data import gldv2_csv, image_files, labelled_csv
+from delg_tf.data.class_list import ClassList
 from delg_tf.data.image_files import FileTable
+from delg_tf.data.landmark_list import drop_landmarks
 
 # How landmark ids become labels.
 RELABEL_MODES = ("auto", "raw", "listed", "present")
@@ -31,6 +33,9 @@ class Source:
         class_names: what each label was called before (landmark ids or
             folder names), by label; None where labels are landmark ids.
         skipped: identifiers, bytes or str, that cannot be used, by reason.
+        class_list: what the classes are; None for images without labels.
+        dropped: images of each landmark that was to be left out; None if
+            none was.
     """
 
     images: FileTable
@@ -38,6 +43,8 @@ class Source:
     num_classes: int
     class_names: list[str] | None
     skipped: dict[str, np.ndarray | list[str]]
+    class_list: ClassList | None = None
+    dropped: dict[int, int] | None = None
 
 
 def gldv2_training(
@@ -45,6 +52,7 @@ def gldv2_training(
     train_csv: str | os.PathLike,
     clean_csv: str | os.PathLike | None = None,
     relabel: str = "auto",
+    drop_list: str | os.PathLike | None = None,
 ) -> Source:
     """Returns the training images of Google Landmarks v2.
 
@@ -57,9 +65,11 @@ def gldv2_training(
             order; "present" numbers only those with an image on disk, for
             partial downloads; "auto" is the official choice, "listed" with
             the clean CSV and "raw" without it.
+        drop_list: file of landmarks that are left out before labels are
+            given; see `landmark_list.read_landmarks`.
 
     Raises:
-        InputError: a CSV is wrong, or none of its images exists.
+        InputError: a CSV or the list is wrong, or no image is left.
     """
     if relabel not in RELABEL_MODES:
         raise ValueError(
@@ -70,6 +80,9 @@ def gldv2_training(
         clean = gldv2_csv.read_clean_csv(clean_csv)
         _check_same_landmarks(table, clean)
         table = clean
+    dropped = None
+    if drop_list:
+        table, dropped = drop_landmarks(table, drop_list)
     if relabel == "auto":
         relabel = "listed" if clean_csv else "raw"
     found, exists = _existing(directory, table)
@@ -82,8 +95,16 @@ def gldv2_training(
         landmarks = np.unique(counted)
         labels = np.searchsorted(landmarks, table.labels[exists])
         names, num_classes = [str(i) for i in landmarks], len(landmarks)
-    skipped = {NO_FILE: table.ids[~exists]}
-    return Source(found, labels.astype(np.int64), num_classes, names, skipped)
+    listed = np.unique(table.labels).astype(str).tolist()
+    return Source(
+        found,
+        labels.astype(np.int64),
+        num_classes,
+        names,
+        {NO_FILE: table.ids[~exists]},
+        ClassList.of(listed, len(table), dropped),
+        dropped,
+    )
 
 
 def gldv2_test(
@@ -106,7 +127,9 @@ def class_folders(directory: str | os.PathLike) -> Source:
         InputError: there is no image in a class folder.
     """
     found, names, labels, others = image_files.find_by_class(directory)
-    return Source(found, labels, len(names), names, {NOT_AN_IMAGE: others})
+    classes = ClassList.of(names, len(labels), landmarks=False)
+    skipped = {NOT_AN_IMAGE: others}
+    return Source(found, labels, len(names), names, skipped, classes)
 
 
 def labelled_list(
@@ -149,7 +172,10 @@ def labelled_list(
     number = {name: i for i, name in enumerate(names)}
     labels = np.array([number[name] for name in of_image], np.int64)
     missing = [listed.paths[i] for i in np.flatnonzero(~exists)]
-    return Source(table, labels, len(names), names, {NO_FILE_AT_PATH: missing})
+    listed_names = list(set(listed.labels))
+    classes = ClassList.of(listed_names, len(listed.paths), landmarks=False)
+    skipped = {NO_FILE_AT_PATH: missing}
+    return Source(table, labels, len(names), names, skipped, classes)
 
 
 def _existing(

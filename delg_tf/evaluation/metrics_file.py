@@ -1,6 +1,5 @@
 """Metrics on disk: the official `metrics.txt`, and `metrics.json`."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +11,6 @@ from delg_tf.common.files import (
     PathLike,
     atomic_write,
     existing_file,
-    read_json,
     refuse_existing,
     write_json,
 )
@@ -88,55 +86,6 @@ def read_metrics_text(path: PathLike) -> dict[str, dict[str, Any]]:
     return metrics
 
 
-def write_metrics_json(
-    path: PathLike,
-    metrics: Mapping[str, ProtocolMetrics],
-    details: Mapping[str, Any],
-    overwrite: bool = False,
-) -> None:
-    """Writes all metrics, with each query's AP; NaN becomes null.
-
-    Args:
-        path: the file to write.
-        metrics: by protocol.
-        details: what the numbers depend on, e.g. files and thresholds.
-        overwrite: whether the file may exist.
-
-    Raises:
-        InputError: the file exists and may not be replaced.
-    """
-    refuse_existing(path, overwrite)
-    content = {"metrics": dict(metrics), "details": dict(details)}
-    write_json(path, _without_nan(content))
-
-
-def read_metrics_json(path: PathLike) -> dict[str, ProtocolMetrics]:
-    """Reads the metrics of a `metrics.json`; null becomes NaN.
-
-    Raises:
-        InputError: the file is missing or malformed.
-    """
-    content = read_json(path)
-    try:
-        return {
-            protocol: ProtocolMetrics(
-                {
-                    "mAP": _number(values["mAP"]),
-                    "mP@k": _by_cutoff(values["mP@k"]),
-                    "mR@k": _by_cutoff(values["mR@k"]),
-                    "per_query_ap": [
-                        _number(value) for value in values["per_query_ap"]
-                    ],
-                }
-            )
-            for protocol, values in content["metrics"].items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} holds no metrics of this package: {error!r}"
-        ) from error
-
-
 def write_pair_metrics_json(
     path: PathLike,
     metrics: PairMetrics,
@@ -197,22 +146,3 @@ def _parse_values(line: str, name: str, where: str) -> dict[int, float]:
         raise InputError(
             f"{where}: expected '  {name}[k ...] [number ...]', got {line!r}."
         ) from error
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _by_cutoff(values: Mapping[str, float | None]) -> dict[int, float]:
-    return {int(k): _number(value) for k, value in values.items()}
-
-
-def _without_nan(value: Any) -> Any:
-    """Returns plain JSON values: None for NaN, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return value

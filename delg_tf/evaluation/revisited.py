@@ -12,7 +12,11 @@ from delg_tf.data.revisited import (
     RevisitedGroundTruth,
     protocol_labels,
 )
-from delg_tf.evaluation.metrics import PRECISION_RANKS, compute_metrics
+from delg_tf.evaluation.metrics.revisited import (
+    PRECISION_RANKS,
+    RetrievalMetrics,
+    compute_metrics,
+)
 from delg_tf.retrieval.results import SearchResults
 
 # In keys of metrics: after geometric verification.
@@ -27,6 +31,8 @@ ProtocolMetrics = TypedDict(
         "mR@k": dict[int, float],
         # NaN for a query without positives.
         "per_query_ap": list[float],
+        "per_query_p@k": dict[int, list[float]],
+        "per_query_r@k": dict[int, list[float]],
     },
 )
 
@@ -50,8 +56,8 @@ def evaluate(
         protocols: any of `PROTOCOLS`.
 
     Returns:
-        For each protocol its metrics in percent; `per_query_ap` is in the
-        order of the ground truth's queries.
+        For each protocol its metrics in percent; values of each query are in
+        the order of the ground truth's queries.
 
     Raises:
         InputError: results lack queries or index images, are short lists, or
@@ -63,12 +69,8 @@ def evaluate(
             f"{len(results.index_names)} index images; the metrics need whole "
             "rankings."
         )
-    if max(cutoffs, default=0) > len(results.index_names):
-        raise InputError(
-            f"Precision at {max(cutoffs)} is asked for, but the index has "
-            f"only {len(results.index_names)} images. Ask for smaller ranks."
-        )
-    rows = _rows(results, ground_truth)
+    check_cutoffs(cutoffs, len(results.index_names))
+    rows = _rows(results.query_names, ground_truth)
     metrics = {}
     for protocol in protocols:
         labels = labels_in_results(results, ground_truth, protocol)
@@ -78,14 +80,7 @@ def evaluate(
             [labels[row].junk for row in rows],
             cutoffs,
         )
-        metrics[protocol] = ProtocolMetrics(
-            {
-                "mAP": 100 * computed.mean_average_precision,
-                "mP@k": _percent(cutoffs, computed.mean_precision),
-                "mR@k": _percent(cutoffs, computed.mean_recall),
-                "per_query_ap": (100 * computed.average_precision).tolist(),
-            }
-        )
+        metrics[protocol] = in_percent(computed)
     return metrics
 
 
@@ -110,6 +105,30 @@ def evaluate_before_and_after(
     return metrics
 
 
+def in_percent(computed: RetrievalMetrics) -> ProtocolMetrics:
+    """Returns metrics of a protocol as files and reports have them."""
+    cutoffs = computed.cutoffs
+    return ProtocolMetrics(
+        {
+            "mAP": 100 * computed.mean_average_precision,
+            "mP@k": _percent(cutoffs, computed.mean_precision),
+            "mR@k": _percent(cutoffs, computed.mean_recall),
+            "per_query_ap": (100 * computed.average_precision).tolist(),
+            "per_query_p@k": _columns(cutoffs, computed.precision),
+            "per_query_r@k": _columns(cutoffs, computed.recall),
+        }
+    )
+
+
+def check_cutoffs(cutoffs: Sequence[int], size: int) -> None:
+    """Raises InputError if a cutoff is larger than the index."""
+    if max(cutoffs, default=0) > size:
+        raise InputError(
+            f"Precision at {max(cutoffs)} is asked for, but the index has "
+            f"only {size} images. Ask for smaller ranks."
+        )
+
+
 def labels_in_results(
     results: SearchResults, ground_truth: RevisitedGroundTruth, protocol: str
 ) -> dict[int, ProtocolLabels]:
@@ -126,21 +145,41 @@ def labels_in_results(
     Raises:
         InputError: queries or index images are missing from the results.
     """
-    place = {name: i for i, name in enumerate(results.index_names)}
+    return labels_by_name(
+        results.query_names, results.index_names, ground_truth, protocol
+    )
+
+
+def labels_by_name(
+    query_names: Sequence[str],
+    index_names: Sequence[str],
+    ground_truth: RevisitedGroundTruth,
+    protocol: str,
+) -> dict[int, ProtocolLabels]:
+    """Returns the labels with positions in these names as ids.
+
+    Returns:
+        As `labels_in_results`, in the order of the ground truth's queries.
+
+    Raises:
+        InputError: queries or index images of the ground truth are missing.
+    """
+    place = {name: i for i, name in enumerate(index_names)}
     _require_names(ground_truth.index_names, place, "index images")
     new_id = np.array([place[name] for name in ground_truth.index_names])
+    rows = _rows(query_names, ground_truth)
     labels = {}
-    for row, query in zip(_rows(results, ground_truth), ground_truth.queries):
+    for row, query in zip(rows, ground_truth.queries):
         old = protocol_labels(query, protocol)
         labels[row] = ProtocolLabels(new_id[old.positives], new_id[old.junk])
     return labels
 
 
 def _rows(
-    results: SearchResults, ground_truth: RevisitedGroundTruth
+    query_names: Sequence[str], ground_truth: RevisitedGroundTruth
 ) -> list[int]:
     """Returns the row of each query of the ground truth in the results."""
-    place = {name: i for i, name in enumerate(results.query_names)}
+    place = {name: i for i, name in enumerate(query_names)}
     _require_names(ground_truth.query_names, place, "queries")
     return [place[name] for name in ground_truth.query_names]
 
@@ -158,3 +197,9 @@ def _require_names(
 
 def _percent(cutoffs: Sequence[int], values: np.ndarray) -> dict[int, float]:
     return {int(k): 100 * float(v) for k, v in zip(cutoffs, values)}
+
+
+def _columns(
+    cutoffs: Sequence[int], values: np.ndarray
+) -> dict[int, list[float]]:
+    return {int(k): (100 * v).tolist() for k, v in zip(cutoffs, values.T)}

@@ -30,6 +30,7 @@ from delg_tf.models.receptive_field import receptive_field, windows
 from delg_tf.training.trained_model import (
     ModelRecord,
     class_labels,
+    class_list,
     load_trained_model,
 )
 
@@ -164,4 +165,5 @@ def _describe(
         score_threshold=threshold,
         descriptors=DESCRIPTORS,
         class_labels=LABELS,
+        class_list=class_list(record),
     )

@@ -47,6 +47,8 @@ class ExportMetadata:
             raw ones.
         class_labels: name of the file beside this one with the names of the
             classes that were trained, one a line.
+        class_list: which classes these are (`data.class_list.ClassList`);
+            None where the training's records do not say.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class ExportMetadata:
     score_threshold: float = 0.0
     descriptors: str = ""
     class_labels: str = ""
+    class_list: dict | None = None
 
 
 def save_metadata(directory: PathLike, metadata: ExportMetadata) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from delg_tf.data.class_labels import (
     load_labels,
     save_labels,
 )
+from delg_tf.data.dataset_info import class_list_of_records
 from delg_tf.models.config import DelgConfig
 from delg_tf.models.delg import Delg
 from delg_tf.models.stored_config import MODEL_FILE
@@ -62,6 +64,8 @@ def save_trained_model(
 ) -> None:
     """Writes weights (TensorFlow format), class labels and `model.json`.
 
+    `model.json` says also which list of classes the records had.
+
     Args:
         directory: the run's `logdir`.
         model: the network.
@@ -70,7 +74,9 @@ def save_trained_model(
     directory = pathlib.Path(directory)
     model.save_weights(str(directory / WEIGHTS_NAME))
     save_labels(directory, _labels_by_records(record))
-    write_json(directory / MODEL_FILE, dataclasses.asdict(record))
+    content = dataclasses.asdict(record)
+    content["training"]["class_list"] = class_list(record)
+    write_json(directory / MODEL_FILE, content)
 
 
 def class_labels(directory: PathLike, record: ModelRecord) -> list[str]:
@@ -91,9 +97,27 @@ def class_labels(directory: PathLike, record: ModelRecord) -> list[str]:
     return _labels_by_records(record) if labels is None else labels
 
 
+def class_list(record: ModelRecord) -> dict[str, Any] | None:
+    """Which list of classes the training had.
+
+    Args:
+        record: of the run.
+
+    Returns:
+        The fields of `data.class_list.ClassList`; of runs that kept none,
+        what the records say if they are still there; None where they do not.
+    """
+    kept = record.training.get("class_list")
+    return kept or class_list_of_records(_records_folder(record))
+
+
 def _labels_by_records(record: ModelRecord) -> list[str]:
-    records = pathlib.Path(record.training.get("train_file_pattern", ""))
-    return labels_of_records(records.parent, record.model.num_classes)
+    folder = _records_folder(record)
+    return labels_of_records(folder, record.model.num_classes)
+
+
+def _records_folder(record: ModelRecord) -> pathlib.Path:
+    return pathlib.Path(record.training.get("train_file_pattern", "")).parent
 
 
 def load_record(directory: PathLike) -> ModelRecord:
