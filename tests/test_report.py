@@ -1,19 +1,33 @@
 import dataclasses
-import html.parser
 import json
-import re
 
 import numpy as np
 import pytest
+from html_tree import assert_alone, parse
 from PIL import Image
 
 from delg_tf.common.errors import InputError
-from delg_tf.data.revisited import RevisitedGroundTruth, RevisitedQuery
+from delg_tf.data.revisited import (
+    PROTOCOLS,
+    RevisitedGroundTruth,
+    RevisitedQuery,
+)
+from delg_tf.evaluation.published import PublishedRow
+from delg_tf.evaluation.record import RunRecord
 from delg_tf.features import feature_io
 from delg_tf.features.local_features import LocalFeatures
 from delg_tf.matching.config import MatchingConfig
-from delg_tf.report.report import ReportInputs, write_report
+from delg_tf.report.landmark_queries import landmark_queries
+from delg_tf.report.retrieval_inputs import (
+    RankedList,
+    RetrievalReport,
+    TableRow,
+    Training,
+)
+from delg_tf.report.retrieval_report import write_retrieval_report
+from delg_tf.report.revisited_queries import revisited_queries
 from delg_tf.retrieval.results import SearchResults
+from delg_tf.retrieval.streaming.rankings import StreamedRankings
 
 ODD = """q<b>&'"1"""
 QUERIES = ("q0", ODD, "q2")
@@ -69,9 +83,8 @@ def _results(rng):
 @pytest.fixture
 def inputs(tmp_path):
     rng = np.random.default_rng(0)
-    images, run = tmp_path / "jpg", tmp_path / "run"
+    images = tmp_path / "jpg"
     images.mkdir()
-    run.mkdir()
     for number, name in enumerate(QUERIES + INDEX):
         folder = tmp_path / ("index" if name in INDEX else "query")
         features = _features(rng, 30)
@@ -79,6 +92,29 @@ def inputs(tmp_path):
         shape = (64, 48, 3) if number % 2 else (60, 90, 3)
         pixels = rng.integers(0, 255, shape, np.uint8)
         Image.fromarray(pixels).save(images / f"{name}.jpg")
+    return RetrievalReport(
+        title="A <script>title</script> & more",
+        queries=_joined(),
+        protocols=PROTOCOLS,
+        protocol="medium",
+        num_index_images=len(INDEX),
+        images=(images, images),
+        features=(tmp_path / "query", tmp_path / "index"),
+        matching=MatchingConfig(residual_threshold=3.5),
+        num_to_rerank=SHORT_LIST,
+        measured=[TableRow("Untrained <net>", {"easy": 1.25, "medium": None})],
+        settings={"Run": {"seed": 4321, "data": {"classes": 7}}},
+    )
+
+
+def _joined():
+    before, after = _results(np.random.default_rng(0))
+    return revisited_queries(_truth(), before, after, SHORT_LIST)
+
+
+def _training(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
     rows = [
         {"step": 1, "kind": "train", "global": 3.0, "learning_rate": 0.1},
         {"step": 2, "kind": "train", "global": 2.0, "learning_rate": 0.0},
@@ -88,120 +124,22 @@ def inputs(tmp_path):
     (run / "history.jsonl").write_text("".join(lines))
     model = {"model": {"backbone": "tiny<net>"}, "training": {"seed": 17}}
     (run / "model.json").write_text(json.dumps(model))
-    before, after = _results(rng)
-    return ReportInputs(
-        title="A <script>title</script> & more",
-        metrics={
-            "held_out": {
-                "untrained": {"easy": 1.25, "medium": None},
-                "global": {"easy": 33.3, "medium": 44.4, "hard": 55.5},
-            },
-            "seconds": {"odd<stage>": 61.0, "search": 2.0, "unknown": None},
-            "seed": 4321,
-            "data": {"classes": 7},
-        },
-        logdir=run,
-        ground_truth=_truth(),
-        images_dir=images,
-        query_features_dir=tmp_path / "query",
-        index_features_dir=tmp_path / "index",
-        global_results=before,
-        reranked_results=after,
-        matching=MatchingConfig(residual_threshold=3.5),
-        num_to_rerank=SHORT_LIST,
+    return Training(
+        run, seconds={"odd<stage>": 61.0, "search": 2.0, "unknown": None}
     )
-
-
-class _Node:
-    def __init__(self, tag, attributes):
-        self.tag, self.attributes = tag, dict(attributes)
-        self.children, self.pieces = [], []
-
-    def all(self, tag, style=None):
-        found = [node for child in self.children for node in child.all(tag)]
-        if self.tag == tag:
-            found.insert(0, self)
-        return [
-            node
-            for node in found
-            if style is None
-            or style in node.attributes.get("class", "").split()
-        ]
-
-    @property
-    def text(self):
-        inner = " ".join(
-            piece if isinstance(piece, str) else piece.text
-            for piece in self.pieces
-        )
-        return " ".join(inner.split())
-
-
-class _Parser(html.parser.HTMLParser):
-    """Builds a tree, and fails on tags that do not fit together."""
-
-    VOID = {"meta", "link", "img", "br"}
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.root = _Node("root", [])
-        self.stack = [self.root]
-        self.feed(text)
-        assert self.stack == [self.root]
-
-    def handle_starttag(self, tag, attrs, closed=False):
-        node = _Node(tag, attrs)
-        self.stack[-1].children.append(node)
-        self.stack[-1].pieces.append(node)
-        if tag not in self.VOID and not closed:
-            self.stack.append(node)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs, closed=True)
-
-    def handle_endtag(self, tag):
-        assert self.stack.pop().tag == tag
-
-    def handle_data(self, data):
-        self.stack[-1].pieces.append(data)
 
 
 def _written(inputs, tmp_path):
     path = tmp_path / "out" / "report.html"
-    write_report(inputs, path)
+    write_retrieval_report(inputs, path)
     return path.read_text(encoding="utf-8")
-
-
-def _every(node):
-    return [node] + [n for child in node.children for n in _every(child)]
 
 
 def test_page_needs_nothing_but_itself(inputs, tmp_path):
     text = _written(inputs, tmp_path)
     assert len(text) < 8e6
-    nodes = _every(_Parser(text).root)
-    ids = [n.attributes["id"] for n in nodes if "id" in n.attributes]
-    assert len(ids) == len(set(ids))
-    for node in nodes:
-        assert node.tag not in ("script", "iframe", "object", "base")
-        for key in ("src", "href", "srcset", "poster", "action"):
-            link = node.attributes.get(key, "data:")
-            assert link.startswith("data:") or link[1:] in ids, link
-        if node.tag == "img":
-            assert node.attributes["alt"]
-        if node.tag == "svg":
-            assert node.attributes["aria-label"]
-    # Neither style sheets nor SVG point outside; namespaces are left out.
-    without_pictures = re.sub(r"data:image/jpeg;base64,[\w+/=]+", "", text)
-    assert "xlink" not in without_pictures
-    assert "://" not in without_pictures and "@import" not in text
-    for target in re.findall(r"url\(([^)]*)\)", without_pictures):
-        assert target.startswith("#") and target[1:] in ids
-    # Every stand-in for a colour has become a variable.
-    assert "#0101" not in without_pictures
-    assert set(re.findall(r"var\((--[\w-]+)\)", text)) <= set(
-        re.findall(r"(--[\w-]+):", text)
-    )
+    assert_alone(text)
+    assert text.count("<script>") == 1
     assert _written(inputs, tmp_path) == text
 
 
@@ -224,7 +162,7 @@ def _strips(page):
 
 
 def test_ranked_images_are_marked_by_the_ground_truth(inputs, tmp_path):
-    strips = _strips(_Parser(_written(inputs, tmp_path)).root)
+    strips = _strips(parse(_written(inputs, tmp_path)))
     # q2 has no right image and is not shown.
     assert {name for name, _ in strips} == {"q0", ODD}
     right = {"q0": {"i03", "i07", "i08"}, ODD: {"i00"}}
@@ -254,38 +192,50 @@ def test_ranked_images_are_marked_by_the_ground_truth(inputs, tmp_path):
 
 def test_protocol_decides_what_is_right(inputs, tmp_path):
     hard = dataclasses.replace(inputs, protocol="hard")
-    strips = _strips(_Parser(_written(hard, tmp_path)).root)
+    strips = _strips(parse(_written(hard, tmp_path)))
     marks = {image: mark for image, mark, _ in strips["q0", "after"]}
     assert {name for name, _ in strips} == {"q0"}
     assert marks["i08"] == "right" and marks["i03"] == marks["i05"] == "junk"
     with pytest.raises(ValueError, match="protocol"):
-        write_report(
-            dataclasses.replace(inputs, protocol="all"), tmp_path / "x"
-        )
+        dataclasses.replace(inputs, protocol="all")
+
+
+def _cells(table):
+    return [[cell.text for cell in row.children] for row in table.all("tr")[1:]]
 
 
 def test_numbers_of_the_page(inputs, tmp_path):
-    page = _Parser(_written(inputs, tmp_path)).root
-    table = [
-        [cell.text for cell in row.children]
-        for row in page.all("table", "results")[0].all("tr")[1:]
-    ]
-    assert [row[1:] for row in table] == [
-        ["1.2", "–", "–"],
-        ["33.3", "44.4", "55.5"],
-    ]
-    times = page.all("table", "times")[0].text
-    assert "1 min 01 s" in times and "1 min 03 s" in times
+    inputs = dataclasses.replace(inputs, training=_training(tmp_path))
+    page = parse(_written(inputs, tmp_path))
     # q0 without its junk: before, right images have the ranks 2, 3, 4 (from
     # 0): (0/2 + 1/3 + 1/3 + 2/4 + 2/4 + 3/5) / 6; after, the first three.
-    q0 = page.all("article")[0].all("p", "ap")[0].text
-    assert q0 == "AP 37.8 → after re-ranking 100.0 (+62.2)"
+    # Easy, without image 8 too: (0/2 + 1/3 + 1/3 + 2/4) / 4. The odd query
+    # has 100 everywhere, so that intervals go from the lower AP to 100.
+    table = _cells(page.all("table", "results")[0])
+    assert table[0] == ["Untrained <net>", "1.2", "–", "–"]
+    assert table[1][1:3] == ["64.6 29.2 to 100.0", "68.9 37.8 to 100.0"]
+    assert table[2][1:3] == ["100.0 100.0 to 100.0"] * 2
+    ap = [node.all("p", "ap")[0].text for node in page.all("article")]
+    assert "AP 37.8 → after re-ranking 100.0 (+62.2)" in ap
+    per_query = _cells(page.all("table", "sortable")[0])
+    assert ["q0", "29.2", "100.0", "+70.8", "37.8", "100.0", "+62.2"] in [
+        row[:7] for row in per_query
+    ]
+    # Nothing to find: at the end.
+    assert per_query[-1][:2] == ["q2", "–"]
+    times = page.all("table", "times")[0].text
+    assert "1 min 01 s" in times and "1 min 03 s" in times
     # Verified: 6 for each query; of q0 3 right, 1 junk; of the odd one 1
     # right, 1 junk; q2 has none right, and image 2 is its junk.
-    verified = inputs.global_results.ranks[2, :SHORT_LIST]
-    wrong = 2 + 4 + np.sum(verified != 2)
-    labels = page.all("section")[2].text
-    assert "right (4)" in labels and f"wrong ({wrong})" in labels
+    verified = inputs.queries[2].before.names[:SHORT_LIST]
+    junk = 2 + ("i02" in verified)
+    charts = next(
+        node.text
+        for node in page.all("section")
+        if node.attributes["id"] == "charts"
+    )
+    for count in ("right (4)", f"wrong ({14 - junk})", f"junk ({junk})"):
+        assert count in charts
     for text in ("4321", "data.classes 7", "residual_threshold 3.5", "17"):
         assert text in page.all("section")[-1].text
     headings = [node.text for node in page.all("h3")]
@@ -293,21 +243,40 @@ def test_numbers_of_the_page(inputs, tmp_path):
     assert "Attention scores" not in headings
 
 
-def test_report_without_metrics_and_training(inputs, tmp_path):
-    bare = dataclasses.replace(inputs, metrics={}, logdir=None)
-    page = _Parser(_written(bare, tmp_path)).root
-    rows = page.all("table", "results")[0].all("tr")
-    # The odd query has 100 everywhere; q0 (easy): right at 1 and 2 after
-    # junk and hard images are out: (0/2 + 1/3 + 1/3 + 2/4) / 4 = 29.2.
-    assert rows[1].all("td")[0].text == "64.6"
-    assert rows[2].all("td")[0].text == "100.0"
-    ids = [node.attributes["id"] for node in page.all("section")]
-    assert ids == ["results", "queries", "pairs", "reproduce"]
+def test_record_and_published_numbers_are_told_apart(inputs, tmp_path):
+    record = RunRecord(
+        metrics={"medium": {"mAP": 12.5, "mP@k": {1: 50.0, 10: 25.0}}},
+        queries_cropped=False,
+        model={"sha256": "abc<123>"},
+    )
+    published = [PublishedRow("R50 of others", {"hard": 77.7}, "A paper")]
+    page = parse(
+        _written(
+            dataclasses.replace(inputs, record=record, published=published),
+            tmp_path,
+        )
+    )
+    facts = page.all("div", "facts")[0].text
+    for text in (
+        "Queries cropped no", "SHA-256 abc<123>", "training not recorded",
+        "verification none",
+    ):  # fmt: skip
+        assert text in facts
+    others = page.all("table", "metrics")[0]
+    assert others.text.endswith("medium 12.5 50.0 25.0")
+    reference = page.all("div", "reference")[0]
+    assert "Not measured here" in reference.text
+    assert _cells(reference.all("table")[0]) == [
+        ["R50 of others", "–", "–", "77.7", "A paper"]
+    ]
+    elsewhere = page.text.replace(reference.text, "")
+    assert "77.7" not in elsewhere and "R50 of others" not in elsewhere
 
 
 def test_odd_names_are_text(inputs, tmp_path):
+    inputs = dataclasses.replace(inputs, training=_training(tmp_path))
     text = _written(inputs, tmp_path)
-    page = _Parser(text).root
+    page = parse(text)
     assert page.all("h1")[0].text == inputs.title
     assert ODD in [node.text for node in page.all("h3")]
     assert any(ODD in n.attributes["alt"] for n in page.all("img"))
@@ -315,39 +284,116 @@ def test_odd_names_are_text(inputs, tmp_path):
         assert markup not in text
 
 
-def test_missing_files_are_named(inputs, tmp_path):
-    out = tmp_path / "report.html"
-    store = tmp_path / "index" / "i03.delg_local"
-    store.write_bytes(b"\xff")
-    assert "0 inliers of 0 putative matches" in _written(inputs, tmp_path)
-    content = (tmp_path / "index" / "i00.delg_local").read_bytes()
-    store.unlink()
-    with pytest.raises(InputError, match="i03"):
-        write_report(inputs, out)
-    store.write_bytes(content)
-    (inputs.images_dir / "i07.jpg").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"i07\.jpg"):
-        write_report(inputs, out)
-    (inputs.images_dir / "i07.jpg").unlink()
-    with pytest.raises(InputError, match=r"i07\.jpg"):
-        write_report(inputs, out)
-    with pytest.raises(InputError, match="no_images"):
-        write_report(
-            dataclasses.replace(inputs, images_dir=tmp_path / "no_images"), out
+def test_what_is_gone_is_said_and_left_out(inputs, tmp_path):
+    (tmp_path / "index" / "i03.delg_local").unlink()
+    (tmp_path / "index" / "i00.delg_local").write_bytes(b"\xff")
+    images = inputs.images[0]
+    (images / "i07.jpg").write_bytes(b"no image")
+    (images / "i08.jpg").unlink()
+    text = _written(inputs, tmp_path)
+    assert_alone(text)
+    page = parse(text)
+    remarks = page.all("div", "remarks")[0].text
+    for name in ("i07.jpg", "i08.jpg", "i03"):
+        assert name in remarks
+    gone = {node.text for node in page.all("div", "gone")}
+    assert gone == {"i07", "i08"}
+    # Its photograph is there, so are the ranked lists.
+    assert page.all("img") and len(_strips(page)["q0", "after"]) == 10
+
+    moved = dataclasses.replace(
+        inputs,
+        images=(tmp_path / "no", tmp_path / "no"),
+        features=(tmp_path / "no", tmp_path / "no"),
+    )
+    page = parse(_written(moved, tmp_path))
+    assert not page.all("img")
+    assert "missing" in page.all("div", "remarks")[0].text
+
+
+def test_streamed_rankings_give_the_same_queries():
+    before, after = _results(np.random.default_rng(0))
+    truth = _truth()
+
+    def streamed(results):
+        labelled = [
+            np.sort(np.concatenate([q.easy, q.hard, q.junk]))
+            for q in truth.queries
+        ]
+        places = [
+            np.argsort(ranks)[ids]
+            for ranks, ids in zip(results.ranks, labelled)
+        ]
+        return StreamedRankings(
+            results.first(SHORT_LIST), tuple(labelled), tuple(places)
         )
-    assert not out.exists()
+
+    whole = revisited_queries(truth, before, after, SHORT_LIST)
+    short = revisited_queries(
+        truth, streamed(before), streamed(after), SHORT_LIST
+    )
+    for one, other in zip(whole, short):
+        assert list(one.after.names[:SHORT_LIST]) == other.after.names
+        for protocol in PROTOCOLS:
+            for which in ("before", "after"):
+                first, second = (
+                    getattr(query.outcomes[protocol], which)
+                    for query in (one, other)
+                )
+                np.testing.assert_array_equal(first.ranks, second.ranks)
+                np.testing.assert_equal(
+                    first.average_precision, second.average_precision
+                )
+    old = revisited_queries(truth, before, protocols={"oxford": "easy"})
+    assert list(old[0].outcomes) == ["oxford"] and old[0].after is None
+    assert old[0].outcomes["oxford"].right == {"i03", "i07"}
+    with pytest.raises(InputError, match="whole"):
+        revisited_queries(truth, before.first(5))
 
 
-def test_results_must_belong_together(inputs, tmp_path):
+def test_landmark_retrieval_has_short_lists_and_no_junk(tmp_path):
+    solution = {
+        "public": {"a": {"x", "y"}, "b": {"z"}},
+        "private": {"c": {"w"}, "d": ()},
+    }
+    lists = {
+        "a": RankedList(["x", "x", "n", "y"]),
+        "c": RankedList(["n", "w"], np.array([0.5, 0.25])),
+    }
+    queries = landmark_queries(solution, lists)
+    found = [
+        [query.outcomes[part].before.average_precision for part in solution]
+        for query in queries
+    ]
+    # AP@100 of a: (1/1 + 2/4) / 2; of c: 1/2.
+    nan = np.nan
+    np.testing.assert_allclose(
+        found, [[75, nan], [0, nan], [nan, 50], [nan, nan]]
+    )
+    np.testing.assert_array_equal(
+        queries[0].outcomes["public"].before.ranks, [0, 3]
+    )
+    report = RetrievalReport(
+        "L", queries, tuple(solution), "public", 99, metric_name="mAP@100"
+    )
+    text = _written(report, tmp_path)
+    assert_alone(text)
+    page = parse(text)
+    assert not page.all("img") and not page.all("div", "remarks")
+    ids = [node.attributes["id"] for node in page.all("section")]
+    assert ids == ["results", "queries", "charts", "table", "settings"]
+    assert [node.text for node in page.all("h3")][:2] == ["b", "a"]
+    assert "1 right image and 0 junk; 0 of the right ones" in page.text
+    rows = _cells(page.all("table", "results")[0])
+    assert "(mAP@100)" in page.all("table", "results")[0].text
+    assert rows[0][1:] == ["37.5 0.0 to 75.0", "50.0"]
+
+
+def test_results_must_belong_together():
+    before, after = _results(np.random.default_rng(0))
     for other, message in (
-        (inputs.global_results, "--rerank"),
-        (
-            dataclasses.replace(
-                inputs.reranked_results, index_names=INDEX[::-1]
-            ),
-            "index_names",
-        ),
+        (before, "--rerank"),
+        (dataclasses.replace(after, index_names=INDEX[::-1]), "index_names"),
     ):
-        changed = dataclasses.replace(inputs, reranked_results=other)
         with pytest.raises(InputError, match=message):
-            write_report(changed, tmp_path / "report.html")
+            revisited_queries(_truth(), before, other, SHORT_LIST)

@@ -1,11 +1,17 @@
 import dataclasses
+import fractions
 
 import numpy as np
+import pytest
 
 from delg_tf.features.local_features import LocalFeatures
 from delg_tf.report import pictures
 from delg_tf.report.attention_map import attention_map
-from delg_tf.report.selection import choose_queries
+from delg_tf.report.recall_curves import (
+    mean_precision_at_recall,
+    precision_at_recall,
+)
+from delg_tf.report.selection import ChosenQuery, choose_queries
 
 
 def test_choice_of_queries():
@@ -19,16 +25,53 @@ def test_choice_of_queries():
         chosen = choose_queries(before, after, landmarks, count)
         return [(choice.place, choice.kind) for choice in chosen]
 
+    # The lowest AP first; the kinds take turns.
     assert choose(4) == [
-        (1, "helped"), (3, "works"), (4, "hurt"), (5, "failed"),
+        (5, "failed"), (7, "failed"), (4, "hurt"), (1, "helped"),
     ]  # fmt: skip
     # 0 comes last, as its landmark is shown; 6 has no right image.
-    assert [place for place, _ in choose(6)] == [1, 2, 3, 4, 5, 7]
-    assert choose(99) == [
-        (1, "helped"), (2, "helped"), (0, "helped"), (3, "works"),
+    assert [place for place, _ in choose(6)] == [5, 7, 4, 1, 2, 3]
+    assert sorted(choose(99)) == [
+        (0, "helped"), (1, "helped"), (2, "helped"), (3, "works"),
         (4, "hurt"), (5, "failed"), (7, "failed"),
     ]  # fmt: skip
     assert choose(0) == []
+    # Without re-ranking what is neither failure nor among the best comes too.
+    same = [60, 70, 80, 90]
+    assert choose_queries(same, same, range(4), 2) == [
+        ChosenQuery(2, "works"), ChosenQuery(3, "works"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_precision_at_recall_is_the_best_from_there_on(seed):
+    rng = np.random.default_rng(seed)
+    num_right = int(rng.integers(1, 8))
+    found = int(rng.integers(0, num_right + 1))
+    ranks = np.sort(rng.choice(30, found, replace=False))
+    levels = [0, 0.1, 0.3, 1 / 3, 0.5, 0.7, 1]
+    expected = []
+    for level in levels:
+        best = fractions.Fraction(0)
+        for length in range(1, 31):
+            hits = sum(rank < length for rank in ranks.tolist())
+            if hits and hits >= level * num_right - 1e-12:
+                best = max(best, fractions.Fraction(hits, length))
+        expected.append(float(best))
+    curve = precision_at_recall(ranks, num_right, np.array(levels))
+    np.testing.assert_allclose(curve, expected, atol=1e-12)
+
+
+def test_mean_curve_leaves_out_queries_without_right_images():
+    nothing = precision_at_recall(np.zeros(0, int), 0)
+    assert np.isnan(nothing).all()
+    first = precision_at_recall(np.array([0]), 1)
+    second = precision_at_recall(np.array([1]), 1)
+    mean = mean_precision_at_recall([nothing, first, second])
+    np.testing.assert_array_equal(mean, np.full(101, 0.75))
+    assert not len(mean_precision_at_recall([nothing]))
+    with pytest.raises(ValueError, match="num_right"):
+        precision_at_recall(np.arange(3), 2)
 
 
 def _grid(scale, left, right, score):

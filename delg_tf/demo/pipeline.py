@@ -12,9 +12,7 @@ import time
 import delg_tf
 from delg_tf.common.files import existing_directory, read_json, write_json
 from delg_tf.data.revisited import PROTOCOLS, load_ground_truth
-from delg_tf.matching.config import MatchingConfig
-from delg_tf.report.report import ReportInputs, write_report
-from delg_tf.retrieval.results import SearchResults
+from delg_tf.demo.report_page import write_demo_report
 from delg_tf.retrieval.text_table import markdown_table
 from delg_tf.workflow import commands
 from delg_tf.workflow.checkout import as_seen_from, in_checkout
@@ -70,7 +68,7 @@ def run_demo(options: DemoOptions) -> dict:
         for stage in _stages(output, options):
             runner.run(stage)
         metrics = _metrics(output, options, runner.seconds)
-        _report(output, metrics, options)
+        write_demo_report(output, metrics, options.seed)
         metrics["seconds"]["report"] = round(
             read_json(output / "report.json")["seconds"], 1
         )
@@ -244,13 +242,29 @@ def _retrieval_stages(
             "Evaluation",
             tuple(
                 commands.evaluate(
-                    truth, results(name), output / "evaluation" / name
+                    truth,
+                    results(name),
+                    output / "evaluation" / name,
+                    *_facts(output, name),
                 )
                 for name in _RANKINGS
             ),
             (output / "evaluation",),
         ),
     ]
+
+
+def _facts(output: pathlib.Path, name: str) -> tuple[str, ...]:
+    """Flags of what the record of a ranking says of its extraction."""
+    config, model = "extract.pbtxt", "model"
+    if name == "untrained":
+        config, model = "extract_global.pbtxt", "untrained_model"
+    return (
+        f"--delf_config_path={_EXPERIMENT / config}",
+        f"--model_path={output / model}",
+        # As `extract_set` does.
+        "--queries_cropped",
+    )
 
 
 def _metrics(
@@ -286,29 +300,6 @@ def _metrics(
             "processors": os.cpu_count(),
         },
     }
-
-
-def _report(output: pathlib.Path, metrics: dict, options: DemoOptions) -> None:
-    """Writes the report, and how long that took."""
-    print("\n== Report", flush=True)
-    start = time.monotonic()
-    data = output / "data" / "held_out"
-    write_report(
-        ReportInputs(
-            title="DELG on held-out landmarks",
-            metrics=metrics,
-            logdir=output / "training",
-            ground_truth=load_ground_truth(data / "gnd.pkl"),
-            images_dir=data / "jpg",
-            query_features_dir=output / "features" / "query",
-            index_features_dir=output / "features" / "index",
-            global_results=SearchResults.load(output / "global.npz"),
-            reranked_results=SearchResults.load(output / "reranked.npz"),
-            matching=MatchingConfig(seed=options.seed),
-        ),
-        output / "report.html",
-    )
-    write_json(output / "report.json", {"seconds": time.monotonic() - start})
 
 
 def _summary(metrics: dict, seconds: float, output: pathlib.Path) -> str:

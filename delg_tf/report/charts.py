@@ -1,4 +1,4 @@
-"""Charts of results and of the training run."""
+"""Charts of results: bars of mAP, AP of each query."""
 
 import dataclasses
 import math
@@ -6,15 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import markupsafe
 import numpy as np
-from matplotlib.axes import Axes
 
 from delg_tf.report import svg
-
-# Bars of the histogram of inliers; the last one holds all higher counts.
-_BINS = 24
-_HISTOGRAM_PERCENTILE = 99.0
-# Inches; narrower than others, as three stand side by side.
-_CURVE_SIZE = (3.7, 2.4)
+from delg_tf.report.text import number_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,18 +29,22 @@ class Chart:
 def results_chart(
     rows: Sequence[tuple[str, Mapping[str, float | None]]],
     protocols: Sequence[str],
+    metric_name: str = "mAP",
 ) -> Chart:
     """Draws mAP as bars: a group for each protocol, a bar for each ranking.
 
     Args:
         rows: name of each ranking, and its mAP in percent by protocol.
         protocols: keys to show.
+        metric_name: of the heights.
     """
     figure, axes = svg.new_axes(5.4, 2.9)
-    colors = (svg.GREY, svg.BLUE, svg.TEAL)
+    colors = (svg.GREY, svg.BLUE, svg.TEAL, svg.AMBER)
+    # The last rows are those of this run: the grey one is another network.
+    colors = colors[1:] if len(rows) < len(colors) - 1 else colors
     width = 0.8 / max(len(rows), 1)
     for row, (name, values) in enumerate(rows):
-        heights = [_number(values.get(protocol)) for protocol in protocols]
+        heights = [number_of(values.get(protocol)) for protocol in protocols]
         places = np.arange(len(protocols)) + (row - (len(rows) - 1) / 2) * width
         bars = axes.bar(
             places,
@@ -61,11 +59,61 @@ def results_chart(
         range(len(protocols)), [name.capitalize() for name in protocols]
     )
     axes.set_ylim(0, 105)
-    svg.set_labels(axes, "", "mAP, %")
+    svg.set_labels(axes, "", f"{metric_name}, %")
     svg.add_legend(axes, 3)
     return Chart(
-        "mAP by protocol",
+        f"{metric_name} by protocol",
         svg.to_svg(figure, "Bars of the mean average precision in the table"),
+    )
+
+
+def sorted_ap_chart(before: Sequence[float], after: Sequence[float]) -> Chart:
+    """Draws each query's AP, the lowest first.
+
+    Args:
+        before: AP in percent of each query; NaN is left out.
+        after: the same after re-ranking; equal to `before` without.
+    """
+    before, after = (np.asarray(values, float) for values in (before, after))
+    order = np.argsort(after, kind="stable")
+    order = order[~np.isnan(after[order])]
+    places = np.arange(1, len(order) + 1)
+    figure, axes = svg.new_axes(4.6, 3.6)
+    is_reranked = not np.array_equal(before, after, equal_nan=True)
+    axes.stairs(
+        after[order],
+        np.arange(len(order) + 1) + 0.5,
+        fill=True,
+        color=svg.TEAL,
+        alpha=0.45,
+        label="after re-ranking" if is_reranked else None,
+    )
+    if is_reranked:
+        axes.plot(
+            places,
+            before[order],
+            color=svg.BLUE,
+            linestyle="none",
+            marker="_",
+            markersize=max(2.5, min(8.0, 250 / max(len(order), 1))),
+            label="before",
+        )
+    axes.set_xlim(0.5, max(len(order), 1) + 0.5)
+    axes.set_ylim(0, 105)
+    svg.set_labels(axes, "queries by AP, worst first", "AP, %")
+    svg.add_legend(axes)
+    counted = after[order]
+    note = "No query has a right image."
+    if len(counted):
+        note = (
+            f"Median {np.median(counted):.1f}; {int(np.sum(counted < 10))} of "
+            f"{len(counted)} queries are below 10, "
+            f"{int(np.sum(counted >= 90))} at 90 or more."
+        )
+    return Chart(
+        "AP, worst query first",
+        svg.to_svg(figure, "Average precision of each query, sorted"),
+        note,
     )
 
 
@@ -104,7 +152,7 @@ def average_precision_chart(
     gains = np.asarray(after) - np.asarray(before)
     better, worse = int(np.sum(gains > 0)), int(np.sum(gains < 0))
     return Chart(
-        "AP of each query",
+        "AP before and after",
         svg.to_svg(
             figure,
             "Average precision of each query before and after re-ranking",
@@ -112,194 +160,3 @@ def average_precision_chart(
         f"Above the dashed line re-ranking helped ({better} queries), below "
         f"it hurt ({worse}). Numbers are those of the queries shown above.",
     )
-
-
-def inliers_chart(right: np.ndarray, wrong: np.ndarray) -> Chart:
-    """Draws how many inliers right and wrong pairs have.
-
-    Args:
-        right: int [R], inliers of each verified pair of a query with a right
-            image.
-        wrong: int [W], the same for wrong images.
-    """
-    figure, axes = svg.new_axes(4.6, 3.6)
-    draw_inliers(axes, right, wrong, ("right", "wrong"))
-    note = "No pair was verified."
-    if len(right) or len(wrong):
-        note = (
-            f"Median number of inliers: {_median(right)} for right pairs, "
-            f"{_median(wrong)} for wrong ones. The less the two overlap, the "
-            "better re-ranking works. The last bar holds all higher counts."
-        )
-    return Chart(
-        "Inliers of verified pairs",
-        svg.to_svg(figure, "Histogram of inliers of right and of wrong pairs"),
-        note,
-    )
-
-
-def draw_inliers(
-    axes: Axes, right: np.ndarray, wrong: np.ndarray, names: tuple[str, str]
-) -> None:
-    """Draws the histograms of the inliers of two kinds of pairs.
-
-    Args:
-        axes: to draw on.
-        right: int [R], inliers of pairs of one landmark.
-        wrong: int [W], the same for other pairs.
-        names: of the two kinds, for the legend.
-    """
-    # Of each kind by itself: the rare one is not to end in the last bar.
-    tops = [
-        np.percentile(values, _HISTOGRAM_PERCENTILE)
-        for values in (right, wrong)
-        if len(values)
-    ]
-    edges = np.linspace(0, max([_BINS, *tops]), _BINS + 1)
-    for values, color, name in (
-        (wrong, svg.RED, names[1]),
-        (right, svg.GREEN, names[0]),
-    ):
-        counts, _ = np.histogram(np.minimum(values, edges[-1]), edges)
-        shares = 100 * counts / max(len(values), 1)
-        axes.stairs(shares, edges, fill=True, color=color, alpha=0.35)
-        axes.stairs(
-            shares,
-            edges,
-            color=color,
-            linewidth=1.4,
-            label=f"{name} ({len(values)})",
-        )
-    axes.set_xlim(0, edges[-1])
-    svg.set_labels(axes, "inliers", "share of the pairs, %")
-    svg.add_legend(axes)
-
-
-def training_charts(rows: Sequence[Mapping]) -> list[Chart]:
-    """Draws the curves of a training run.
-
-    Args:
-        rows: lines of the run's history, each with `step`, `kind` ("train",
-            "validation" or "network") and figures.
-
-    Returns:
-        A chart for each group of figures that the history has.
-    """
-    charts = []
-    for key, title, note in (
-        ("global", "Global loss", "ArcFace cross-entropy, L_g. Validation "
-         "leaves out the margin and is thus lower."),
-        ("attention", "Attention loss", "Cross-entropy of the local head, "
-         "L_a."),
-        ("reconstruction", "Reconstruction loss", "Mean squared error of the "
-         "autoencoder, L_r."),
-        ("global_accuracy", "Accuracy of the global descriptor", "Share of "
-         "the images classified right."),
-        ("local_accuracy", "Accuracy of the local head", "Share of the images "
-         "classified right from their attended local features."),
-    ):  # fmt: skip
-        lines = [
-            (kind, *_curve(rows, kind, key)) for kind in ("train", "validation")
-        ]
-        charts.append(_line_chart(title, lines, note))
-    charts.append(
-        _line_chart(
-            "Learning rate",
-            [("", *_curve(rows, "train", "learning_rate"))],
-            "Warm-up, then a linear decay.",
-        )
-    )
-    sparsity = [
-        (block, *_curve(rows, "network", f"sparsity/{block}"))
-        for block in ("block1", "block2", "block3", "block4")
-    ]
-    charts.append(
-        _line_chart(
-            "Sparsity", sparsity, "Share of zeros in the output of each block."
-        )
-    )
-    charts.append(_attention_chart(rows))
-    return [chart for chart in charts if chart is not None]
-
-
-Line = tuple[str, np.ndarray, np.ndarray]
-
-
-def _line_chart(title: str, lines: Sequence[Line], note: str) -> Chart | None:
-    """Draws (name, steps, values) as lines; None if all are empty."""
-    lines = [line for line in lines if len(line[1])]
-    if not lines:
-        return None
-    figure, axes = svg.new_axes(*_CURVE_SIZE)
-    colors = {"train": svg.BLUE, "validation": svg.AMBER}
-    others = (svg.BLUE, svg.TEAL, svg.AMBER, svg.RED)
-    for place, (name, steps, values) in enumerate(lines):
-        _draw_line(axes, steps, values, name, colors.get(name, others[place]))
-    svg.set_labels(axes, "step", "")
-    svg.add_legend(axes)
-    return Chart(title, svg.to_svg(figure, f"{title} over training"), note)
-
-
-def _draw_line(
-    axes: Axes, steps: np.ndarray, values: np.ndarray, name: str, color: str
-) -> None:
-    # Few points, as of validation, would hardly be seen as a line.
-    marker = "o" if len(steps) < 12 else None
-    axes.plot(
-        steps,
-        values,
-        color=color,
-        linewidth=1.6,
-        marker=marker,
-        markersize=3.5,
-        label=name or None,
-    )
-
-
-def _attention_chart(rows: Sequence[Mapping]) -> Chart | None:
-    curves = {
-        percent: _curve(rows, "network", f"attention/percent_{percent}")
-        for percent in (25, 50, 75)
-    }
-    steps, median = curves[50]
-    if not len(steps):
-        return None
-    figure, axes = svg.new_axes(*_CURVE_SIZE)
-    low, high = curves[25], curves[75]
-    if len(low[0]) == len(high[0]) == len(steps):
-        axes.fill_between(
-            steps, low[1], high[1], color=svg.TEAL, alpha=0.22, linewidth=0,
-            label="25th to 75th percentile",
-        )  # fmt: skip
-    _draw_line(axes, steps, median, "median", svg.TEAL)
-    _draw_line(
-        axes, *_curve(rows, "network", "attention/mean"), "mean", svg.AMBER
-    )
-    svg.set_labels(axes, "step", "")
-    svg.add_legend(axes)
-    return Chart(
-        "Attention scores",
-        svg.to_svg(figure, "Percentiles of the attention scores over training"),
-        "The spread shows how much the network tells places apart.",
-    )
-
-
-def _curve(
-    rows: Sequence[Mapping], kind: str, key: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns steps and values of one figure."""
-    found = [
-        (row["step"], _number(row[key]))
-        for row in rows
-        if row.get("kind") == kind and "step" in row and key in row
-    ]
-    points = np.array(found, np.float64).reshape(-1, 2)
-    return points[:, 0], points[:, 1]
-
-
-def _median(values: np.ndarray) -> str:
-    return f"{np.median(values):.0f}" if len(values) else "–"
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

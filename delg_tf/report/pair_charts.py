@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from delg_tf.common.files import PathLike
 from delg_tf.evaluation.pairs import PairMetrics
 from delg_tf.report import svg
-from delg_tf.report.charts import draw_inliers
+from delg_tf.report.histograms import INLIER_BINS, draw_histograms
 
 
 def write_pair_chart(
@@ -23,11 +23,14 @@ def write_pair_chart(
     """
     figure, (left, right) = svg.new_row(2, 9.2, 3.6)
     _draw_curve(left, metrics)
-    draw_inliers(
+    draw_histograms(
         right,
-        metrics.inliers[metrics.matches],
-        metrics.inliers[~metrics.matches],
-        ("matching", "others"),
+        {
+            "matching": metrics.inliers[metrics.matches],
+            "others": metrics.inliers[~metrics.matches],
+        },
+        "inliers",
+        INLIER_BINS,
     )
     svg.write_svg(
         path,

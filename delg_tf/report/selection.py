@@ -1,4 +1,4 @@
-"""The choice of the queries that the report shows."""
+"""The choice of the queries that the report shows, and their order."""
 
 import dataclasses
 import math
@@ -9,29 +9,26 @@ WORKING = 50.0
 # Changes of average precision below this many points say nothing.
 NOTABLE = 1.0
 
-# In the order of the page: key, title, and the rule.
+# Title and rule of each kind.
 KINDS = {
+    "failed": ("Failure", f"the lowest AP, below {WORKING:.0f}"),
     "helped": (
         "Re-ranking helped",
         f"the largest gains in AP, of at least {NOTABLE:.0f} point",
-    ),
-    "works": (
-        "Both rankings work",
-        f"the highest AP in the worse of both, of at least {WORKING:.0f}",
     ),
     "hurt": (
         "Re-ranking hurt",
         f"the largest losses in AP, of at least {NOTABLE:.0f} point",
     ),
-    "failed": (
-        "Failures",
-        f"the lowest AP after re-ranking, below {WORKING:.0f}",
+    "weak": ("Weakest of the rest", "the lowest AP of those that are left"),
+    "works": (
+        "Works",
+        f"the highest AP in the worst ranking, of at least {WORKING:.0f}",
     ),
 }
-# The kinds take turns in this order until there are enough queries.
-_TURNS = (
-    "helped", "works", "failed", "hurt", "helped", "works", "failed", "helped",
-)  # fmt: skip
+# The kinds take turns in this order until there are enough queries; failures
+# teach most.
+_TURNS = ("failed", "helped", "failed", "hurt", "works")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,38 +50,37 @@ def choose_queries(
     landmarks: Sequence[Hashable],
     count: int,
 ) -> list[ChosenQuery]:
-    """Chooses successes and failures by rule, not by eye.
+    """Chooses failures and successes by rule, not by eye.
 
     The kinds of `KINDS` take turns, each with its most extreme query that is
-    left. A second query of a landmark comes only when no other is left.
+    left; then come the weakest of the others. A second query of a landmark
+    comes only when no other is left.
 
     Args:
         before: AP in percent of each query before re-ranking; NaN for
             queries without right images, which are never chosen.
-        after: AP after re-ranking.
+        after: AP after re-ranking; the same as `before` without.
         landmarks: what each query shows; equal for equal landmarks.
         count: how many queries to choose at most.
 
     Returns:
-        Distinct queries, kind by kind in the order of `KINDS`, the most
-        extreme of each kind first.
+        Distinct queries, the lowest AP (after re-ranking) first.
     """
     candidates = _candidates(before, after)
     chosen: dict[int, str] = {}
-    for distinct in (True, False):
-        added = True
-        while added:
-            added = False
-            for kind in _TURNS:
-                place = _next(candidates[kind], chosen, landmarks, distinct)
-                if place is not None and len(chosen) < count:
-                    chosen[place] = kind
-                    added = True
+    for turns in (_TURNS, ("weak",)):
+        for distinct in (True, False):
+            added = True
+            while added:
+                added = False
+                for kind in turns:
+                    place = _next(candidates[kind], chosen, landmarks, distinct)
+                    if place is not None and len(chosen) < count:
+                        chosen[place] = kind
+                        added = True
     return [
-        ChosenQuery(place, kind)
-        for kind in KINDS
-        for place, why in chosen.items()
-        if why == kind
+        ChosenQuery(place, chosen[place])
+        for place in sorted(chosen, key=lambda place: (after[place], place))
     ]
 
 
@@ -95,23 +91,19 @@ def _candidates(
     gain = [new - old for old, new in zip(before, after)]
     worse = [min(old, new) for old, new in zip(before, after)]
     places = [place for place, value in enumerate(gain) if math.isfinite(value)]
+
+    def by(values: Sequence[float], keep: Sequence[bool]) -> list[int]:
+        return sorted(
+            (place for place in places if keep[place]),
+            key=lambda place: values[place],
+        )
+
     return {
-        "helped": sorted(
-            (place for place in places if gain[place] >= NOTABLE),
-            key=lambda place: -gain[place],
-        ),
-        "works": sorted(
-            (place for place in places if worse[place] >= WORKING),
-            key=lambda place: -worse[place],
-        ),
-        "hurt": sorted(
-            (place for place in places if gain[place] <= -NOTABLE),
-            key=lambda place: gain[place],
-        ),
-        "failed": sorted(
-            (place for place in places if after[place] < WORKING),
-            key=lambda place: after[place],
-        ),
+        "helped": by([-g for g in gain], [g >= NOTABLE for g in gain]),
+        "hurt": by(gain, [g <= -NOTABLE for g in gain]),
+        "failed": by(after, [ap < WORKING for ap in after]),
+        "works": by([-w for w in worse], [w >= WORKING for w in worse]),
+        "weak": by(after, [True] * len(after)),
     }
 
 

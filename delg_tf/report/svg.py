@@ -84,9 +84,17 @@ def set_labels(axes: Axes, x: str, y: str) -> None:
     axes.set_ylabel(y, color=MUTED, fontsize=_FONT_SIZE)
 
 
-def add_legend(axes: Axes, columns: int = 4) -> None:
-    """Puts a legend above the plot if something in it has a label."""
-    handles, labels = axes.get_legend_handles_labels()
+def add_legend(
+    axes: Axes, columns: int = 4, entries: tuple[list, list] | None = None
+) -> None:
+    """Puts a legend above the plot if something in it has a label.
+
+    Args:
+        axes: of the plot.
+        columns: entries in a row.
+        entries: handles and labels in another order than they were drawn.
+    """
+    handles, labels = entries or axes.get_legend_handles_labels()
     if handles:
         axes.legend(
             handles,

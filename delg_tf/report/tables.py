@@ -1,4 +1,4 @@
-"""Tables of the report: results, times, versions and settings."""
+"""Tables of the report: times, versions and settings."""
 
 import dataclasses
 import importlib.metadata
@@ -8,91 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import delg_tf
-from delg_tf.data.revisited import PROTOCOLS, RevisitedGroundTruth
-from delg_tf.evaluation.revisited import evaluate
-from delg_tf.retrieval.results import SearchResults
+from delg_tf.report.text import duration
 
-RANKINGS = {
-    "untrained": "Untrained network",
-    "global": "Trained, global descriptor",
-    "reranked": "Re-ranked by inliers",
-}
-# For legends.
-_SHORT = {"untrained": "untrained", "global": "global", "reranked": "re-ranked"}
-# Shown elsewhere on the page than among the settings.
-_SHOWN = ("held_out", "seconds", "images_per_second")
 _PACKAGES = (
     "tensorflow", "tf_keras", "numpy", "faiss-cpu", "opencv-python-headless",
 )  # fmt: skip
 _LONGEST_TEXT = 160
-
-
-@dataclasses.dataclass(frozen=True)
-class ResultRow:
-    """One line of the table of results.
-
-    Attributes:
-        name: of the ranking.
-        short_name: for legends.
-        cells: mAP for each protocol as text.
-        best: for each protocol whether it is the highest of its column.
-        values: mAP in percent by protocol.
-    """
-
-    name: str
-    short_name: str
-    cells: list[str]
-    best: list[bool]
-    values: Mapping[str, float | None]
-
-
-def result_rows(held_out: Mapping[str, Mapping]) -> list[ResultRow]:
-    """Returns the table of mAP, rankings in the order of `RANKINGS`."""
-    keys = [key for key in RANKINGS if held_out.get(key)]
-    columns = {
-        protocol: [_number(held_out[key].get(protocol)) for key in keys]
-        for protocol in PROTOCOLS
-    }
-    highest = {
-        protocol: max((v for v in values if not math.isnan(v)), default=None)
-        for protocol, values in columns.items()
-    }
-    return [
-        ResultRow(
-            name=RANKINGS[key],
-            short_name=_SHORT[key],
-            cells=[percent(columns[p][row]) for p in PROTOCOLS],
-            best=[columns[p][row] == highest[p] for p in PROTOCOLS],
-            values=held_out[key],
-        )
-        for row, key in enumerate(keys)
-    ]
-
-
-def measured_results(
-    ground_truth: RevisitedGroundTruth,
-    global_results: SearchResults,
-    reranked_results: SearchResults,
-) -> dict[str, dict[str, float]]:
-    """Evaluates search results, where the metrics do not have them."""
-    return {
-        key: {
-            protocol: values["mAP"]
-            for protocol, values in evaluate(
-                results, ground_truth, (1,)
-            ).items()
-        }
-        for key, results in (
-            ("global", global_results),
-            ("reranked", reranked_results),
-        )
-    }
-
-
-def percent(value: float | None) -> str:
-    """Returns a number of percent with one decimal, or a dash."""
-    number = _number(value)
-    return "–" if math.isnan(number) else f"{number:.1f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,17 +58,6 @@ def time_rows(
     ]
 
 
-def duration(seconds: float) -> str:
-    """Returns a time in the units that people use."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s"
-
-
 def versions() -> dict[str, str]:
     """Returns versions of Python and of the packages that matter."""
     found = {"delg-tf": delg_tf.__version__}
@@ -159,13 +69,6 @@ def versions() -> dict[str, str]:
             # Another build of the same library may be there.
             continue
     return found
-
-
-def run_settings(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Returns what the metrics say beside results and times, as text."""
-    return as_text(
-        {key: value for key, value in metrics.items() if key not in _SHOWN}
-    )
 
 
 def as_text(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -185,7 +88,3 @@ def as_text(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _words(key: str) -> str:
     return key.replace("_", " ").capitalize()
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

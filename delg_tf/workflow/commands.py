@@ -156,14 +156,24 @@ def search(
     )
 
 
-def evaluate(ground_truth: Path, results: Path, output: Path) -> Command:
-    """Evaluates search results by the Revisited protocols."""
+def evaluate(
+    ground_truth: Path, results: Path, output: Path, *facts: str
+) -> Command:
+    """Evaluates search results by the Revisited protocols.
+
+    Args:
+        ground_truth: the labels.
+        results: whole rankings.
+        output: folder of the metrics.
+        *facts: flags of what the record is to say of the extraction.
+    """
     return (
         "tools/evaluate_retrieval.py",
         f"--dataset_file_path={ground_truth}",
         f"--search_results={results}",
         f"--output_dir={output}",
         "--overwrite",
+        *facts,
     )
 
 
