@@ -1,7 +1,7 @@
 """Trains a DELG network: `python -m delg_tf.train --flagfile=...`."""
 
 from delg_tf.common import cli
-from delg_tf.evaluation.metrics import average_precision
+from delg_tf.evaluation.metrics.revisited import average_precision
 from delg_tf.training.flags import run
 from delg_tf.training.trainer import train
 

@@ -135,6 +135,25 @@ def test_index_search_evaluate(data, tmp_path):
     direct = json.loads((tmp_path / "direct/metrics.json").read_text())
     assert direct["metrics"] == content["metrics"]
     assert direct["details"]["reranking"]["matching"]["seed"] == 0
+    _check_records(data, content, direct)
+
+
+def _check_records(data, by_results, by_features):
+    """What is known is in the record, and nothing else."""
+    for record in (by_results, by_features):
+        assert record["query_names"] == ["q0"]
+        assert record["image_lists"]["index"]["count"] == 5
+        assert record["files"]["ground_truth"] == str(data / "gnd.mat")
+        assert record["queries_cropped"] is record["model"] is None
+        # With one query there is nothing to draw from.
+        interval = record["metrics"]["hard"]["intervals"]["mAP"]
+        assert interval["low"] == interval["high"] == pytest.approx(100 / 6)
+        assert record["metrics"]["hard"]["per_query_p@k"]["5"] == pytest.approx(
+            [100 / 3]
+        )
+    verified = by_features["verification"]
+    assert (verified["backend"], verified["iterations"]) == ("numba", 1000)
+    assert set(by_results["verification"].values()) == {None}
 
 
 def test_short_list_lengths_and_junk(data, tmp_path):

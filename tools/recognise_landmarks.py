@@ -11,6 +11,7 @@ from absl import flags
 from delg_tf.common import cli
 from delg_tf.retrieval import flags as retrieval_flags
 from delg_tf.retrieval.ranking import flags as ranking_flags
+from delg_tf.retrieval.recognition import flags as recognition_flags
 
 FLAGS = flags.FLAGS
 
@@ -38,24 +39,10 @@ flags.DEFINE_bool(
     "which is how GLDv2 calls images.",
 )
 flags.DEFINE_bool("rerank", False, "Verify geometrically, and count inliers.")
-flags.DEFINE_integer(
-    "num_votes", 10, "Images at the top of each list that vote."
-)
-flags.DEFINE_integer(
-    "max_inliers", 70, "More inliers of an image than this count nothing."
-)
-flags.DEFINE_float(
-    "similarity_weight", 0.25, "Weight of the cosine beside the inliers."
-)
-flags.DEFINE_float(
-    "abstention_threshold",
-    None,
-    "Name no landmark if its confidence is less; by default one is always "
-    "named.",
-)
 flags.mark_flags_as_required(
     ["index_dir", "labels_file", "query_features_dir", "output"]
 )
+recognition_flags.define_vote_flags()
 retrieval_flags.define_reranking_flags()
 ranking_flags.define_ranking_flags()
 
@@ -68,14 +55,8 @@ def main() -> None:
     from delg_tf.retrieval.listing import read_names
     from delg_tf.retrieval.recognition.labels import read_index_labels
     from delg_tf.retrieval.recognition.run import Recogniser, recognise_features
-    from delg_tf.retrieval.recognition.votes import RecognitionConfig
 
-    config = RecognitionConfig(
-        FLAGS.num_votes,
-        FLAGS.max_inliers,
-        FLAGS.similarity_weight,
-        FLAGS.abstention_threshold,
-    )
+    config = recognition_flags.recognition_config()
     ranking = ranking_flags.ranking_config()
     reranking = retrieval_flags.rerank_config() if FLAGS.rerank else None
     names = None

@@ -11,9 +11,24 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import read_json, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Work in this process, in place of a command.
+
+    Attributes:
+        settings: text of all that the work depends on, beside inputs and the
+            stages before.
+        run: does it, and goes on where it was cut off.
+    """
+
+    settings: str
+    run: Callable[[], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +38,7 @@ class Stage:
     Attributes:
         name: key of the stage's time.
         title: what it does, for people.
-        commands: argument lists, after the Python interpreter.
+        commands: argument lists, after the Python interpreter; or tasks.
         outputs: files and folders that belong to the stage alone; removed
             before it runs for changed inputs.
         inputs: files whose content the stage depends on, beside its commands
@@ -32,7 +47,7 @@ class Stage:
 
     name: str
     title: str
-    commands: tuple[tuple[str, ...], ...]
+    commands: tuple[tuple[str, ...] | Task, ...]
     outputs: tuple[pathlib.Path, ...]
     inputs: tuple[pathlib.Path, ...] = ()
 
@@ -108,7 +123,10 @@ class StageRunner:
                 self._remember(stage.name, memory | {"seconds": before})
         self._remember(stage.name, memory | {"seconds": before, "done": True})
 
-    def _call(self, command: tuple[str, ...]) -> None:
+    def _call(self, command: tuple[str, ...] | Task) -> None:
+        if isinstance(command, Task):
+            command.run()
+            return
         print("$ python " + shlex.join(command), flush=True)
         # TensorFlow's own notices would hide the progress.
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ
@@ -123,7 +141,11 @@ class StageRunner:
             )
 
     def _fingerprint(self, stage: Stage) -> str:
-        content = [self._upstream, stage.name, stage.commands]
+        commands = [
+            command.settings if isinstance(command, Task) else command
+            for command in stage.commands
+        ]
+        content = [self._upstream, stage.name, commands]
         content += [
             hashlib.sha256(path.read_bytes()).hexdigest()
             for path in stage.inputs

@@ -1,23 +1,17 @@
 """Writes the synthetic data set: GLDv2 layout and Revisited test sets."""
 
-import concurrent.futures
-import csv
 import dataclasses
 import hashlib
-import os
 import pathlib
 
-import cv2
 import numpy as np
 
 from delg_tf.common.errors import InputError
 from delg_tf.common.files import (
     PathLike,
-    atomic_write,
     read_json,
     write_json,
 )
-from delg_tf.common.progress import Progress
 from delg_tf.data.revisited import (
     RevisitedGroundTruth,
     RevisitedQuery,
@@ -30,15 +24,20 @@ from delg_tf.data.synthetic.landmarks import (
     cut_regions,
 )
 from delg_tf.data.synthetic.photographs import Photograph, load_photographs
+from delg_tf.data.synthetic.shots import (
+    TEST_SIZES,
+    TRAIN_SIZES,
+    Shot,
+    render_shots,
+    write_csv,
+)
 
 # Training landmarks may share up to this part of a window; tested ones none,
 # or a correct answer would count as wrong.
-_TRAIN_OVERLAP = 0.2
-_TRAIN_SIZES = ((160, 160), (144, 192), (192, 144))
-_TEST_SIZES = ((192, 256), (256, 192), (224, 224))
+TRAIN_OVERLAP = 0.2
 # Every so many training views one shows next to nothing of its landmark; it
 # is in train.csv and not in train_clean.csv, as in GLDv2.
-_UNCLEAN_EVERY = 20
+UNCLEAN_EVERY = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,17 +75,6 @@ class SyntheticConfig:
                     f"`{field.name}` must be at least {least}. Received: "
                     f"{getattr(self, field.name)}"
                 )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shot:
-    """One view to be rendered."""
-
-    path: pathlib.Path
-    landmark: Landmark | None
-    conditions: camera.Conditions
-    sizes: tuple[tuple[int, int], ...]
-    key: str
 
 
 def build_dataset(
@@ -137,7 +125,7 @@ def build_dataset(
         shots += test_shots
         truths[group] = truth
         summary[group] = counts
-    boxes = _render(shots, photographs, config.seed)
+    boxes = render_shots(shots, photographs, config.seed)
     for group, truth in truths.items():
         _write_truth(root / group, truth, boxes)
     write_json(root / "dataset.json", summary)
@@ -159,9 +147,9 @@ def _check_same(root: pathlib.Path, summary: dict) -> None:
 
 def _plan_train(
     root: pathlib.Path, photographs: list[Photograph], config: SyntheticConfig
-) -> tuple[list[_Shot], dict]:
+) -> tuple[list[Shot], dict]:
     """Plans the training views and writes the CSV files."""
-    regions = cut_regions(photographs, _TRAIN_OVERLAP, config.seed)
+    regions = cut_regions(photographs, TRAIN_OVERLAP, config.seed)
     scenes = compose_scenes(regions, config.scenes, config.seed)
     landmarks = regions + scenes
     shots, rows, clean_rows = [], [], []
@@ -172,17 +160,17 @@ def _plan_train(
         for view in range(config.train_views):
             key = f"train/{landmark.name}/{view}"
             image_id = hashlib.sha256(key.encode()).hexdigest()[:16]
-            unclean = view % _UNCLEAN_EVERY == _UNCLEAN_EVERY - 1
+            unclean = view % UNCLEAN_EVERY == UNCLEAN_EVERY - 1
             path = root.joinpath("train", *image_id[:3], f"{image_id}.jpg")
             conditions = camera.JUNK if unclean else camera.TRAIN
-            shots.append(_Shot(path, landmark, conditions, _TRAIN_SIZES, key))
+            shots.append(Shot(path, landmark, conditions, TRAIN_SIZES, key))
             rows.append([image_id, f"synthetic://{key}", landmark_id])
             if not unclean:
                 clean.append(image_id)
         clean_rows.append([landmark_id, " ".join(clean)])
-    _write_csv(root / "train.csv", ["id", "url", "landmark_id"], rows)
-    _write_csv(root / "train_clean.csv", ["landmark_id", "images"], clean_rows)
-    _write_csv(
+    write_csv(root / "train.csv", ["id", "url", "landmark_id"], rows)
+    write_csv(root / "train_clean.csv", ["landmark_id", "images"], clean_rows)
+    write_csv(
         root / "train_label_to_category.csv",
         ["landmark_id", "category"],
         [[7 * i + 3, landmark.name] for i, landmark in enumerate(landmarks)],
@@ -196,7 +184,7 @@ def _plan_train(
 
 def _plan_test(
     root: pathlib.Path, photographs: list[Photograph], config: SyntheticConfig
-) -> tuple[list[_Shot], RevisitedGroundTruth, dict]:
+) -> tuple[list[Shot], RevisitedGroundTruth, dict]:
     """Plans a test set; the queries' boxes are not known yet."""
     landmarks = cut_regions(photographs, 0.0, config.seed)
     if len(landmarks) < 4:
@@ -210,7 +198,7 @@ def _plan_test(
     def add(name: str, landmark: Landmark | None, kind: camera.Conditions):
         path = root / "jpg" / f"{name}.jpg"
         shots.append(
-            _Shot(path, landmark, kind, _TEST_SIZES, f"{root.name}/{name}")
+            Shot(path, landmark, kind, TEST_SIZES, f"{root.name}/{name}")
         )
 
     labels = []
@@ -269,69 +257,6 @@ def _with_relatives_as_junk(
     return merged
 
 
-def _render(
-    shots: list[_Shot], photographs: dict[str, list[Photograph]], seed: int
-) -> dict[str, tuple[float, float, float, float]]:
-    """Renders and writes the views; returns at least the queries' boxes.
-
-    Background and occluders come from the training photographs in every
-    group, so that they tell nothing about held-out landmarks. A view depends
-    on its key and the seed alone, not on the order.
-    """
-    scenery = [photo.pixels for photo in photographs["train"]]
-
-    def render(shot: _Shot) -> tuple[str, tuple[float, float, float, float]]:
-        digest = hashlib.sha256(f"{seed}/{shot.key}".encode()).digest()
-        rng = np.random.default_rng(np.frombuffer(digest, np.uint32))
-        background, occluder = rng.choice(len(scenery), 2, replace=False)
-        size = shot.sizes[rng.integers(len(shot.sizes))]
-        view = camera.photograph(
-            shot.landmark.facade if shot.landmark else None,
-            scenery[background],
-            scenery[occluder],
-            shot.conditions,
-            size,
-            rng,
-        )
-        if not shot.path.exists():
-            _write_jpeg(shot.path, view)
-        return shot.key, view.box
-
-    # Only a query's box is asked for; other finished views need no work.
-    todo = [
-        shot
-        for shot in shots
-        if shot.conditions is camera.QUERY or not shot.path.exists()
-    ]
-    boxes = {}
-    workers = os.cpu_count() or 1
-    with (
-        Progress(
-            len(shots),
-            "Photographing landmarks",
-            "view",
-            done=len(shots) - len(todo),
-        ) as progress,
-        concurrent.futures.ThreadPoolExecutor(workers) as pool,
-    ):
-        for key, box in pool.map(render, todo):
-            boxes[key] = box
-            progress.advance()
-    return boxes
-
-
-def _write_jpeg(path: pathlib.Path, view: camera.View) -> None:
-    done, data = cv2.imencode(
-        ".jpg",
-        cv2.cvtColor(view.pixels, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, view.quality],
-    )
-    if not done:
-        raise RuntimeError(f"OpenCV could not encode {path}")
-    with atomic_write(path) as file:
-        file.write(data.tobytes())
-
-
 def _write_truth(
     root: pathlib.Path,
     truth: RevisitedGroundTruth,
@@ -343,10 +268,3 @@ def _write_truth(
     ]
     truth = dataclasses.replace(truth, queries=queries)
     save_ground_truth(truth, root / "gnd.pkl", overwrite=True)
-
-
-def _write_csv(path: pathlib.Path, header: list[str], rows: list) -> None:
-    with atomic_write(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -1,0 +1,1 @@
+"""Whole evaluations by the public protocols, a data set at a time."""
