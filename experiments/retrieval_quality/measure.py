@@ -60,7 +60,7 @@ _SETS = ("query", "index")
 _RERANKED = 100
 _WORDS = 256
 # Chosen on the validation landmarks in ranking_options, aggregated_features
-# and table5_other_features.
+# and table5_reranking.
 _RANKINGS = {
     "alpha query expansion": RankingConfig(QueryExpansion(2, 8.0)),
     "database augmentation": RankingConfig(
