@@ -353,6 +353,8 @@ class Trainer:
             record.training["seconds_of_last_run"] = round(seconds, 1)
             with written_by_chief(config.logdir, self._worker == 0) as logdir:
                 save_trained_model(logdir, self.model, record)
+                # With the class list, as a later call of this run has it.
+                record = load_record(logdir)
         self._reporter.close()
         logging.info(
             "Saved %s; attention: median %.4g, 75th percentile %.4g.",
