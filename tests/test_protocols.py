@@ -343,6 +343,10 @@ def test_wrong_names_and_folders_are_told(
         (["--dataset=.", "--model=.", "--drop_junk"], "--rerank"),
         (["--model=."], "--model needs --dataset"),
         (
+            ["--dataset=.", "--model=.", "--rerank", "--num_processes=2"],
+            "--num_processes is for",
+        ),
+        (
             ["--dataset=.", "--search_results=a.npz"],
             "--search_results does not",
         ),

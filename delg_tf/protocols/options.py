@@ -70,6 +70,11 @@ class RetrievalOptions:
                 "--rerank needs local features: set `use_local_features` in "
                 "the extraction."
             )
+        if self.reranking is not None and self.reranking.num_processes:
+            raise InputError(
+                "--num_processes is for features in one folder or store; "
+                "those of --dataset lie in several. Leave it at 0."
+            )
 
     @property
     def output(self) -> pathlib.Path:

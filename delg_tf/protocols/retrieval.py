@@ -101,8 +101,8 @@ def _settings(
     """All that results depend on."""
     reranking = options.reranking and dataclasses.asdict(options.reranking)
     if reranking:
-        # It changes no result.
-        del reranking["num_threads"]
+        # They change no result.
+        del reranking["num_threads"], reranking["num_processes"]
     return {
         "dataset": data.name,
         "ground_truth": [sha256(path) for path in data.sources],

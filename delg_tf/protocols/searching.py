@@ -106,7 +106,7 @@ class SearchedFeatures:
 
     def counter(self, config: RerankConfig) -> InlierCounter:
         """Returns what verifies pairs of them."""
-        return InlierCounter(*self.stores, config.matching, config.num_threads)
+        return config.counter(*self.stores)
 
     def search(
         self,
