@@ -21,9 +21,8 @@ from absl import flags
 
 from delg_tf.common import cli
 from delg_tf.common.errors import InputError
-from delg_tf.data import image_limits
-from delg_tf.extraction import flags as extraction_flags
 from delg_tf.features.compact.formats import LOCAL_FORMATS
+from delg_tf.protocols import extraction_flags
 from delg_tf.retrieval import flags as retrieval_flags
 from delg_tf.retrieval.recognition import flags as recognition_flags
 from delg_tf.retrieval.vectors import flags as vector_flags
@@ -65,12 +64,6 @@ flags.DEFINE_bool(
     "Leave out images that were not downloaded; the record says how many. "
     "The figures are then not those of the whole data set.",
 )
-flags.DEFINE_string("model", None, "Folder of an export.")
-flags.DEFINE_string(
-    "extraction",
-    None,
-    "Extraction configuration (text DelfConfig); by default the paper's.",
-)
 flags.DEFINE_string(
     "features_dir",
     None,
@@ -90,19 +83,6 @@ flags.DEFINE_enum(
     LOCAL_FORMATS,
     "With --rerank: how local features are kept.",
 )
-flags.DEFINE_integer(
-    "batch_size",
-    1,
-    "Images of one size that go through the network together.",
-    lower_bound=1,
-)
-flags.DEFINE_integer(
-    "num_workers",
-    1,
-    "Processes that extract, one for each GPU; features are then kept in a "
-    "file an image, not in one file.",
-    lower_bound=1,
-)
 flags.DEFINE_bool("rerank", False, "Verify geometrically, and count inliers.")
 flags.DEFINE_integer(
     "bootstrap",
@@ -117,15 +97,7 @@ flags.DEFINE_string(
     "Folder of the results; with --predictions it may be left out.",
 )
 flags.DEFINE_bool("overwrite", False, "Replace the results in --output_dir.")
-flags.DEFINE_integer(
-    "memory_limit_mib",
-    None,
-    "MiB that the extraction may take in all; fewer images are then held at "
-    "a time.",
-    lower_bound=1,
-)
-image_limits.define_flag()
-extraction_flags.define_network_flags()
+extraction_flags.define_extraction_flags()
 recognition_flags.define_vote_flags()
 vector_flags.define_vector_flags()
 retrieval_flags.define_reranking_flags()
@@ -201,30 +173,13 @@ def main() -> None:
     if FLAGS.predictions:
         _score()
         return
-    from delg_tf.parallel.choice import local_runner
-    from delg_tf.protocols.extraction_settings import (
-        ExtractionSettings,
-        evaluation_config,
-    )
     from delg_tf.protocols.recognition import evaluate_recognition
     from delg_tf.protocols.recognition_run import RecognitionOptions
     from delg_tf.protocols.recognition_scores import scores_table
     from delg_tf.retrieval.vectors.options import VectorOptions
 
-    limit = FLAGS.memory_limit_mib
-    extraction = ExtractionSettings(
-        evaluation_config(FLAGS.extraction, FLAGS.model),
-        FLAGS.runtime,
-        FLAGS.precision,
-        FLAGS.batch_size,
-        local_format=FLAGS.local_format,
-        global_format="float16",
-        single_file=FLAGS.num_workers == 1,
-        run_options={
-            "max_image_pixels": FLAGS.max_image_pixels,
-            "memory_limit": None if limit is None else limit << 20,
-            "runner": local_runner(FLAGS.num_workers),
-        },
+    extraction = extraction_flags.extraction_settings(
+        FLAGS.local_format, "float16", single_file=FLAGS.num_workers == 1
     )
     options = RecognitionOptions(
         recognition_flags.recognition_config(),

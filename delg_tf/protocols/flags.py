@@ -5,9 +5,8 @@ from typing import Any
 from absl import flags
 
 from delg_tf.common.errors import InputError
-from delg_tf.data import image_limits
-from delg_tf.extraction import flags as extraction_flags
 from delg_tf.features.compact.formats import GLOBAL_FORMATS, LOCAL_FORMATS
+from delg_tf.protocols import extraction_flags
 
 FLAGS = flags.FLAGS
 
@@ -39,14 +38,7 @@ def define_data_set_flags() -> None:
     flags.DEFINE_string(
         "mirror", None, "With --download: address to take files from."
     )
-    flags.DEFINE_string("model", None, "Folder of an export.")
-    flags.DEFINE_string(
-        "extraction",
-        None,
-        "Extraction configuration (text DelfConfig). Without it the paper's: "
-        "seven scales for local and three for global features, at most 1,024 "
-        "pixels and 1,000 local features, the median score as threshold.",
-    )
+    extraction_flags.define_extraction_flags()
     flags.DEFINE_bool(
         "crop_queries",
         True,
@@ -60,7 +52,7 @@ def define_data_set_flags() -> None:
         "model, settings and images; by default `features` in --data_dir, or "
         "else in --output_dir.",
     )
-    _define_extraction_flags()
+    _define_format_flags()
     flags.DEFINE_bool(
         "skip_damaged",
         False,
@@ -87,27 +79,7 @@ def define_data_set_flags() -> None:
     )
 
 
-def _define_extraction_flags() -> None:
-    extraction_flags.define_network_flags()
-    image_limits.define_flag()
-    flags.DEFINE_integer(
-        "batch_size",
-        1,
-        "Images of one size that go through the network together.",
-        lower_bound=1,
-    )
-    flags.DEFINE_integer(
-        "num_workers",
-        1,
-        "Processes that extract; one for each GPU.",
-        lower_bound=1,
-    )
-    flags.DEFINE_integer(
-        "memory_limit_mib",
-        None,
-        "MiB that an extracting process may take in all.",
-        lower_bound=1,
-    )
+def _define_format_flags() -> None:
     flags.DEFINE_enum(
         "local_format",
         None,
@@ -152,11 +124,6 @@ def retrieval_options(
         InputError: model or configuration are missing or damaged, or flags
             contradict each other.
     """
-    from delg_tf.parallel.choice import local_runner
-    from delg_tf.protocols.extraction_settings import (
-        ExtractionSettings,
-        evaluation_config,
-    )
     from delg_tf.protocols.options import RetrievalOptions
 
     if FLAGS.num_workers > 1 and FLAGS.single_file_features:
@@ -164,20 +131,8 @@ def retrieval_options(
             "--single_file_features is written by one process: leave out "
             "--num_workers."
         )
-    limit = FLAGS.memory_limit_mib
-    extraction = ExtractionSettings(
-        evaluation_config(FLAGS.extraction, FLAGS.model),
-        FLAGS.runtime,
-        FLAGS.precision,
-        FLAGS.batch_size,
-        FLAGS.local_format,
-        FLAGS.global_format,
-        FLAGS.single_file_features,
-        {
-            "max_image_pixels": FLAGS.max_image_pixels,
-            "memory_limit": None if limit is None else limit << 20,
-            "runner": local_runner(FLAGS.num_workers),
-        },
+    extraction = extraction_flags.extraction_settings(
+        FLAGS.local_format, FLAGS.global_format, FLAGS.single_file_features
     )
     return RetrievalOptions(
         dataset=FLAGS.dataset,
